@@ -1,0 +1,42 @@
+"""What the finder says of a text: spans, and what was seen beside them."""
+
+from dataclasses import dataclass
+
+from cleanup.vocabulary import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One link in a value.
+
+    `start` and `end` count code points of the raw value (of the raw document where the value
+    is HTML, Markdown or JSON). `replacement` is the exact raw text that takes the span's place,
+    already escaped for the format, and None where the decision leaves the text alone. `host` is
+    the link's host as a browser maps it, a scheme such as `taobao:`, or empty for a share code.
+    `children` are the links inside the label of an anchor or Markdown link; they are decided by
+    themselves and restored with it as one unit.
+    """
+
+    start: int
+    end: int
+    platform: str
+    kind: str
+    decision: Decision
+    reason: str
+    host: str
+    replacement: str | None = None
+    children: tuple["Span", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Everything the finder says of one value.
+
+    `spans` ascend and never overlap. `counted` names the hosts seen that the policy only counts,
+    one entry a link. `problem` says why the value could not be read in its format (invalid JSON);
+    such a value has no spans.
+    """
+
+    spans: tuple[Span, ...] = ()
+    counted: tuple[str, ...] = ()
+    problem: str | None = None
