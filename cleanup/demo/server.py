@@ -2,10 +2,8 @@
 
 import os
 import signal
-import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,15 +14,12 @@ from typing import Final, Self
 
 from cleanup.demo import reaper
 from cleanup.demo.binaries import ServerBinaries, ServerUser, find_wheel_binaries, unprivileged_user
+from cleanup.demo.folders import choose_parent, is_owner, make_folder, remove_folder
 from cleanup.errors import ServerUnavailable
 
 PORT: Final = 5432
 SUPERUSER: Final = "postgres"
-PREFIX: Final = "cleanup-pg-"
 
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- the folder made in it is private, and its name is random
-_FALLBACK: Final = Path("/tmp")  # noqa: S108 -- likewise
-_LONGEST_SOCKET_PATH: Final = 100  # the kernel's limit is 104 to 108 bytes
 _READY_SECONDS: Final = 60.0
 _LOOK_AGAIN_SECONDS: Final = 0.004
 _BUILTIN_LOCALE_SINCE: Final = 17
@@ -39,19 +34,6 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-
-_owner_locks: set[int] = set()
-
-
-def _leave_locks_to_the_owner() -> None:
-    for descriptor in _owner_locks:
-        with suppress(OSError):
-            os.close(descriptor)
-    _owner_locks.clear()
-
-
-# A forked lane that outlives its parent must not keep the parent's servers alive.
-os.register_at_fork(after_in_child=_leave_locks_to_the_owner)
 
 
 class StopMode(Enum):
@@ -68,11 +50,10 @@ class Server:
     Where the process that started it dies in any way, a watcher ends the server and removes the folder.
     """
 
-    def __init__(self, folder: Path, descriptor: int, user: ServerUser | None, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, user: ServerUser | None, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.log_file = folder / "log"
         self.major = 0
-        self._descriptor = descriptor
         self._user = user
         self._environment = {"PATH": os.defpath, "LC_ALL": "C", **environment}
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,18 +80,17 @@ class Server:
 
         `binaries` default to the wheel's. `settings` go into postgresql.conf. `environment` reaches the server
         process (LOCPATH, say). The cluster lies on the memory file system where that has `memory_bytes` free
-        (0: never), else in the temporary folder; `directory` overrides the choice. Raises ServerUnavailable.
+        (0: never), else in the temporary folder; `directory`, or the environment's CLEANUP_SERVER_DIRECTORY,
+        overrides the choice. Raises ServerUnavailable.
         """
         programs = binaries or find_wheel_binaries()
         user = unprivileged_user()
         must_copy = user is not None and bool(programs.parts) and not programs.reachable_by(user)
-        parent = directory or _choose_parent(user, memory_bytes, must_execute=must_copy)
-        _sweep(parent, user)
-        folder, descriptor = _make_folder(parent, user)
-        server = cls(folder, descriptor, user, environment or {})
+        parent = directory or choose_parent(user, memory_bytes, must_execute=must_copy)
+        server = cls(make_folder(parent, user), user, environment or {})
         try:
             if user is not None and must_copy:
-                programs = programs.copied_to(folder / "binaries", user)
+                programs = programs.copied_to(server.folder / "binaries", user)
             server._initialise(programs, settings or {})
             server._launch()
         except BaseException:
@@ -165,12 +145,10 @@ class Server:
         self._launch()
 
     def close(self) -> None:
-        """End the server and remove all it has; safe to call again."""
-        self._end(signal.SIGQUIT)
-        if self._descriptor in _owner_locks:
-            reaper.reap(self.folder)
-            _owner_locks.discard(self._descriptor)
-            os.close(self._descriptor)
+        """End the server and remove all it has; safe to call again, and does nothing in a forked child."""
+        if is_owner(self.folder):
+            self._end(signal.SIGQUIT)
+            remove_folder(self.folder)
             self._watcher.wait()
 
     def _end(self, how: signal.Signals) -> None:
@@ -254,59 +232,3 @@ def _quoted(value: str) -> str:
 def _quoted_setting(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace("'", "''")
     return f"'{escaped}'"
-
-
-def _choose_parent(user: ServerUser | None, memory_bytes: int, *, must_execute: bool) -> Path:
-    candidates = [Path(tempfile.gettempdir()), _FALLBACK]
-    if memory_bytes > 0 and _has_room(_MEMORY, memory_bytes):
-        candidates.insert(0, _MEMORY)
-    for folder in candidates:
-        noexec = bool(os.statvfs(folder).f_flag & os.ST_NOEXEC) if sys.platform == "linux" else False
-        if _socket_fits(folder) and _is_open_to(folder, user) and not (must_execute and noexec):
-            return folder
-    raise ServerUnavailable(
-        f"no folder for the embedded server among {', '.join(map(str, candidates))}",
-        hint="set TMPDIR to a writable folder with a short path that every user may enter.",
-    )
-
-
-def _has_room(folder: Path, wanted_bytes: int) -> bool:
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return False
-    free = os.statvfs(folder)
-    return free.f_bavail * free.f_frsize >= wanted_bytes
-
-
-def _socket_fits(folder: Path) -> bool:
-    return len(os.fsencode(folder / f"{PREFIX}12345678" / f".s.PGSQL.{PORT}")) < _LONGEST_SOCKET_PATH
-
-
-def _is_open_to(folder: Path, user: ServerUser | None) -> bool:
-    if user is None:
-        return os.access(folder, os.W_OK | os.X_OK)
-    resolved = folder.resolve()
-    return all(place.stat().st_mode & stat.S_IXOTH for place in (resolved, *resolved.parents))
-
-
-def _make_folder(parent: Path, user: ServerUser | None) -> tuple[Path, int]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        descriptor = reaper.lock_folder(folder, wait=False)
-        if descriptor is not None:  # else another process swept the folder before it was ours
-            _owner_locks.add(descriptor)
-            if user is not None:
-                os.chown(descriptor, user.user_id, user.group_id)
-            return folder, descriptor
-
-
-def _sweep(parent: Path, user: ServerUser | None) -> None:
-    """Remove what owners left whose watcher was killed with them."""
-    ours = {os.geteuid()} | ({user.user_id} if user else set())
-    for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(FileNotFoundError):
-            if folder.lstat().st_uid not in ours:
-                continue
-        descriptor = reaper.lock_folder(folder, wait=False)
-        if descriptor is not None:
-            reaper.reap(folder)
-            os.close(descriptor)
