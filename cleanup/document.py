@@ -55,6 +55,10 @@ class Section:
         """Whether the key stands in the file."""
         return key in self._values
 
+    def is_table(self, key: str) -> bool:
+        """Whether the key holds a sub-table."""
+        return isinstance(self._values.get(key), dict)
+
     def keys(self) -> tuple[str, ...]:
         """Every key of the table, in the file's order."""
         return tuple(self._values)
@@ -107,6 +111,13 @@ class Section:
             return tuple(value)
         return self._wrong(key, value, "a list of strings", ())
 
+    def integers(self, key: str, *, minimum: int = 0) -> tuple[int, ...]:
+        """A list of whole numbers, none below `minimum`; it is not empty."""
+        value = self._take(key, None)
+        if isinstance(value, list) and value and all(type(item) is int and item >= minimum for item in value):
+            return tuple(value)
+        return self._wrong(key, value, f"a list of whole numbers >= {minimum}", ())
+
     def member(self, key: str, kind: type[_Member], default: _Member | None = None) -> _Member:
         """One word of a closed set."""
         value = self._take(key, default.value if default is not None else None)
@@ -130,6 +141,15 @@ class Section:
             value = self._wrong(key, value, "an array of tables", [])
         for number, item in enumerate(value, start=1):
             yield Section(self._problems, f"{self.path(key)}[{number}]", item)
+
+    def holds(self, path: str) -> bool:
+        """Whether a dotted path leads to a key that stands in the file, at this table or below."""
+        values: object = self._values
+        for key in path.split("."):
+            if not isinstance(values, dict) or key not in values:
+                return False
+            values = values[key]
+        return True
 
     def close(self) -> None:
         """Note every key of this table that nothing asked for."""

@@ -1,0 +1,219 @@
+"""The job config: read from TOML, validated once at the door, frozen from then on."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from cleanup.document import Section, read_document
+from cleanup.errors import ConfigInvalid
+from cleanup.resources import config_directory
+from cleanup.vocabulary import ColumnFormat
+
+
+class Undated(Enum):
+    """What becomes of posts whose created_at is NULL."""
+
+    LEAVE = "leave"
+    INCLUDE = "include"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnConfig:
+    """One text column and how it is to be read; `json_paths` limits a JSON column to some leaves."""
+
+    name: str
+    format: ColumnFormat
+    json_paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExemptBy:
+    """A post is exempt where its `column` is found in another table's `key`."""
+
+    table: str
+    key: str
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableConfig:
+    """One table of posts. `key` is empty where the primary key is to be taken from the catalog."""
+
+    name: str
+    columns: tuple[ColumnConfig, ...]
+    created_at: str
+    key: tuple[str, ...] = ()
+    created_at_time_zone: str | None = None
+    author: str | None = None
+    exempt: str | None = None
+    where: str | None = None
+    exempt_by: ExemptBy | None = None
+    undated: Undated = Undated.LEAVE
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How gently the job treats the database."""
+
+    lanes: int = 2
+    chunk_rows: int = 50_000
+    lock_target_ms: int = 250
+    batch_rows_max: int = 5_000
+    lock_timeout_ms: int = 500
+    lease_seconds: int = 60
+    locked_passes: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """How long an approval is good for, and how much the posts may have moved since the plan."""
+
+    expires_after_hours: int = 168
+    max_drift: float = 0.05
+    drift_sample: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobConfig:
+    """Everything the job is told; `policy` is the file that says which links."""
+
+    file: Path
+    policy: Path
+    tables: tuple[TableConfig, ...]
+    pace: Pace
+    approval: Approval
+
+    def result_settings(self) -> dict[str, object]:
+        """The part that alters results, in a canonical form: what a plan's digest covers."""
+        return {table.name: _table_settings(table) for table in sorted(self.tables, key=lambda table: table.name)}
+
+
+def _table_settings(table: TableConfig) -> dict[str, object]:
+    exempt_by = table.exempt_by
+    return {
+        "columns": [[column.name, column.format.value, *sorted(column.json_paths)] for column in table.columns],
+        "created_at": table.created_at,
+        "created_at_time_zone": table.created_at_time_zone,
+        "author": table.author,
+        "exempt": table.exempt,
+        "where": table.where,
+        "exempt_by": [exempt_by.table, exempt_by.key, exempt_by.column] if exempt_by else None,
+        "undated": table.undated.value,
+        "key": list(table.key),
+    }
+
+
+def load_config(file: Path) -> JobConfig:
+    """Read one job config; raise ConfigInvalid with every error of the file."""
+    root, problems = read_document(file, ConfigInvalid)
+    policy = _policy_path(file, root)
+    tables = tuple(_read_table(section) for section in root.sections("table"))
+    if not tables:
+        root.problem("table", "is missing; name at least one table of posts")
+    seen: set[str] = set()
+    for table in tables:
+        if table.name in seen:
+            root.problem("table", f"names {table.name!r} twice")
+        seen.add(table.name)
+    pace = _read_pace(root.section("pace"))
+    approval = _read_approval(root.section("approval"))
+    root.close()
+    problems.raise_if_any()
+    return JobConfig(file, policy, tables, pace, approval)
+
+
+def _policy_path(file: Path, root: Section) -> Path:
+    name = root.text("policy")
+    beside = file.parent / name
+    shipped = config_directory() / name
+    if beside.is_file():
+        return beside
+    if name and shipped.is_file():
+        return shipped
+    if name:
+        root.problem("policy", f"names {name!r}, which is neither beside this file nor shipped with cleanup")
+    return beside
+
+
+def _read_table(section: Section) -> TableConfig:
+    name = section.text("name")
+    if name and name.count(".") != 1:
+        section.problem("name", f"is {name!r}, must be schema.table")
+    columns_section = section.section("columns")
+    columns = tuple(_read_column(columns_section, key) for key in columns_section.keys())  # noqa: SIM118 - a Section is no mapping
+    columns_section.close()
+    if not columns:
+        section.problem("columns", "is missing; name at least one text column and its format")
+    exempt_by = _read_exempt_by(section.section("exempt_by")) if section.has("exempt_by") else None
+    zone = section.optional_text("created_at_time_zone")
+    if zone is not None and not _zone_exists(zone):
+        section.problem("created_at_time_zone", f"is {zone!r}, must be an IANA zone such as Asia/Shanghai")
+    table = TableConfig(
+        name=name,
+        columns=columns,
+        created_at=section.text("created_at"),
+        key=section.texts("key", ()),
+        created_at_time_zone=zone,
+        author=section.optional_text("author"),
+        exempt=section.optional_text("exempt"),
+        where=section.optional_text("where"),
+        exempt_by=exempt_by,
+        undated=section.member("undated", Undated, Undated.LEAVE),
+    )
+    section.close()
+    return table
+
+
+def _read_column(section: Section, name: str) -> ColumnConfig:
+    if not section.is_table(name):
+        return ColumnConfig(name, section.member(name, ColumnFormat))
+    column = section.section(name)
+    paths = column.texts("paths", ())
+    column_format = column.member("format", ColumnFormat)
+    if paths and column_format is not ColumnFormat.JSON:
+        column.problem("paths", 'goes with format = "json" alone')
+    column.close()
+    return ColumnConfig(name, column_format, paths)
+
+
+def _read_exempt_by(section: Section) -> ExemptBy:
+    exempt_by = ExemptBy(section.text("table"), section.text("key"), section.text("column"))
+    if exempt_by.table and exempt_by.table.count(".") != 1:
+        section.problem("table", f"is {exempt_by.table!r}, must be schema.table")
+    section.close()
+    return exempt_by
+
+
+def _read_pace(section: Section) -> Pace:
+    standard = Pace()
+    pace = Pace(
+        lanes=section.integer("lanes", standard.lanes, minimum=1, maximum=64),
+        chunk_rows=section.integer("chunk_rows", standard.chunk_rows, minimum=1, maximum=1_000_000),
+        lock_target_ms=section.integer("lock_target_ms", standard.lock_target_ms, minimum=10, maximum=10_000),
+        batch_rows_max=section.integer("batch_rows_max", standard.batch_rows_max, minimum=1, maximum=100_000),
+        lock_timeout_ms=section.integer("lock_timeout_ms", standard.lock_timeout_ms, minimum=10, maximum=60_000),
+        lease_seconds=section.integer("lease_seconds", standard.lease_seconds, minimum=5, maximum=3_600),
+        locked_passes=section.integer("locked_passes", standard.locked_passes, minimum=1, maximum=100),
+    )
+    section.close()
+    return pace
+
+
+def _read_approval(section: Section) -> Approval:
+    standard = Approval()
+    approval = Approval(
+        expires_after_hours=section.integer("expires_after_hours", standard.expires_after_hours, minimum=1),
+        max_drift=section.fraction("max_drift", standard.max_drift),
+        drift_sample=section.integer("drift_sample", standard.drift_sample, minimum=1, maximum=100_000),
+    )
+    section.close()
+    return approval
+
+
+def _zone_exists(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return False
+    return True

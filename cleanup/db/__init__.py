@@ -1,0 +1,1 @@
+"""The only floor that speaks to PostgreSQL; it knows no policy."""

@@ -1,0 +1,54 @@
+"""Approvals: who signed which digest, for how long."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import args_row
+
+from cleanup.db.connection import Connection
+from cleanup.db.queries import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """One signature under a plan's digest; `approved_by` is the session's database role."""
+
+    approval_id: int
+    plan_id: int
+    digest: bytes
+    approver: str
+    ticket: str
+    approved_by: str
+    approved_at: datetime
+    expires_at: datetime
+
+
+def approve(
+    connection: Connection, plan_id: int, digest: bytes, approver: str, ticket: str, expires_after_hours: int
+) -> Approval:
+    """Record an approval in the open transaction."""
+    with connection.cursor(row_factory=args_row(Approval)) as cursor:
+        approval = cursor.execute(
+            statement("approvals.approve"),
+            {
+                "plan_id": plan_id,
+                "digest": digest,
+                "approver": approver,
+                "ticket": ticket,
+                "expires_after_hours": expires_after_hours,
+            },
+        ).fetchone()
+    assert approval is not None
+    return approval
+
+
+def newest_approval(connection: Connection, plan_id: int) -> Approval | None:
+    """The approval that a run of this plan would consume."""
+    with connection.cursor(row_factory=args_row(Approval)) as cursor:
+        return cursor.execute(statement("approvals.newest"), {"plan_id": plan_id}).fetchone()
+
+
+def approvals_of(connection: Connection, plan_id: int) -> list[Approval]:
+    """Every approval of a plan, oldest first."""
+    with connection.cursor(row_factory=args_row(Approval)) as cursor:
+        return cursor.execute(statement("approvals.of_plan"), {"plan_id": plan_id}).fetchall()

@@ -1,0 +1,249 @@
+"""The transaction of one batch: two round trips, or row by row where the database refuses some of the rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import psycopg
+from psycopg import sql
+
+from cleanup.db.batches import Settlement, opening_parameters, settling_parameters
+from cleanup.db.catalog import Fingerprint, TextColumn
+from cleanup.db.change_log import LogEntry, adding_parameters
+from cleanup.db.connection import Connection, Limits, local_settings
+from cleanup.db.queries import run_statement, statement
+from cleanup.db.retry import is_refusal
+from cleanup.db.run_chunks import RunChunk
+from cleanup.db.targets import Key, Scope, Target
+
+# The batch's rows are found by key, one index look-up each: a hash join would read the whole table.
+_BY_INDEX: Final = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRange:
+    """Which findings a batch covers, and for which lane."""
+
+    run_id: int
+    plan_id: int
+    chunk: RunChunk
+    after_number: int
+    through_number: int
+    lane: int
+    findings: int
+
+
+@dataclass(frozen=True, slots=True)
+class LockedRow:
+    """A row under our lock, as it is now; `texts` are in the order of the configured columns."""
+
+    scope: Scope
+    texts: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the first round trip brought: rows by their place in the batch, and the table's fingerprint."""
+
+    rows: dict[int, LockedRow]
+    missing_but_there: frozenset[int]
+    fingerprint: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowWrite:
+    """New values of one row: by column number the text and its expected hash."""
+
+    key: Key
+    values: Mapping[int, tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedFinding:
+    """A finding that the batch leaves as it is, and why."""
+
+    finding_number: int
+    outcome: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledgering:
+    """Everything that a batch writes beside the posts."""
+
+    entries: Sequence[LogEntry]
+    unchanged: Sequence[UnchangedFinding]
+    deferred: Sequence[int]
+    settlement: Settlement
+
+
+class BatchGone(Exception):
+    """The chunk is another lane's by now, or the run is not running any more."""
+
+
+class BatchDone(Exception):
+    """Another attempt, perhaps our own before its answer was lost, has done this batch."""
+
+
+class BatchRefused(Exception):
+    """The database refuses or alters some row of the batch; nothing of it was written."""
+
+
+class BatchSession:
+    """One batch's transaction on one connection. Leaving it without a commit rolls everything back."""
+
+    def __init__(self, connection: Connection, target: Target, batch: BatchRange, limits: Limits) -> None:
+        self._connection = connection
+        self._target = target
+        self._batch = batch
+        self._limits = limits
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        connection = self._connection
+        if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            try:
+                connection.execute(statement("batch_session.roll_back"))
+            except psycopg.Error:
+                # The connection is of no more use; the server rolls back by itself.
+                connection.close()
+
+    def open(self, keys: Sequence[Key]) -> Opening:
+        """Begin, claim the batch, lock and read its rows: the first round trip.
+
+        Raises BatchGone or BatchDone.
+        """
+        run_id = self._batch.run_id
+        parameters = self._target.key_parameters(keys)
+        try:
+            with self._connection.pipeline():
+                self._begin()
+                opened = self._connection.execute(run_statement("batches.open", run_id), self._opening())
+                read = self._connection.execute(self._target.lock_and_read(run_id), parameters)
+                fingerprint = self._connection.execute(
+                    statement("catalog.fingerprint"),
+                    {"oid": self._target.leaf.oid, "key": self._target.table.key_names()},
+                )
+        except psycopg.errors.UniqueViolation:
+            raise BatchDone from None
+        if opened.fetchone() is None:
+            raise BatchGone
+        rows = {
+            int(place) - 1: LockedRow(Scope(str(scope)[0]), tuple(texts)) for place, scope, *texts in read.fetchall()
+        }
+        found = fingerprint.fetchone()
+        content = found[0] if found else None
+        missing = [place for place in range(len(keys)) if place not in rows]
+        there = self._still_there(keys, missing) if missing else frozenset[int]()
+        return Opening(rows, there, content if isinstance(content, dict) else None)
+
+    def commit_together(self, writes: Sequence[RowWrite], ledgering: Ledgering) -> None:
+        """Write rows, log and checkpoint, and commit: the second round trip.
+
+        Raises BatchRefused where the database refuses or alters any row; then nothing is written.
+        """
+        try:
+            with self._connection.pipeline():
+                for columns, group in self._by_columns(writes):
+                    self._connection.execute(
+                        self._target.write(self._batch.run_id, columns),
+                        {**self._write_parameters(columns, group), "rows": len(group)},
+                    )
+                self._connection.execute(statement("batch_session.immediate"))
+                self._ledger(ledgering)
+                self._connection.execute(statement("batch_session.commit"))
+        except psycopg.Error as error:
+            if is_refusal(error):
+                raise BatchRefused from None
+            raise
+
+    def write_alone(self, write: RowWrite) -> dict[int, bytes] | str | None:
+        """Write one row by itself: the hashes that came out, the SQLSTATE of a refusal, or None where no row was written."""
+        columns = [column for column in self._target.table.columns if column.number in write.values]
+        self._connection.execute(statement("batch_session.savepoint"))
+        try:
+            row = self._connection.execute(
+                self._target.write_one(self._batch.run_id, columns), self._write_parameters(columns, [write])
+            ).fetchone()
+            self._connection.execute(statement("batch_session.immediate"))
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            self._connection.execute(statement("batch_session.undo_one"))
+            return str(error.sqlstate)
+        if row is None:
+            self._connection.execute(statement("batch_session.undo_one"))
+            return None
+        self._connection.execute(statement("batch_session.release"))
+        return {column.number: bytes(part) for column, part in zip(columns, row, strict=True)}
+
+    def commit_ledger(self, ledgering: Ledgering) -> None:
+        """Write log and checkpoint of rows that were written one by one, and commit."""
+        with self._connection.pipeline():
+            self._ledger(ledgering)
+            self._connection.execute(statement("batch_session.commit"))
+
+    def _begin(self) -> None:
+        settings = {**local_settings(self._connection, self._limits), **_BY_INDEX}
+        self._connection.execute(statement("batch_session.begin"))
+        self._connection.execute(
+            statement("session.set_local"), {"names": list(settings), "settings": list(settings.values())}
+        )
+
+    def _opening(self) -> dict[str, object]:
+        batch = self._batch
+        return opening_parameters(
+            batch.run_id, batch.chunk, batch.after_number, batch.through_number, batch.lane, batch.findings
+        )
+
+    def _still_there(self, keys: Sequence[Key], missing: Sequence[int]) -> frozenset[int]:
+        parameters = self._target.key_parameters([keys[place] for place in missing])
+        rows = self._connection.execute(self._target.still_there(self._batch.run_id), parameters).fetchall()
+        return frozenset(missing[int(place) - 1] for (place,) in rows)
+
+    def _by_columns(self, writes: Sequence[RowWrite]) -> list[tuple[list[TextColumn], list[RowWrite]]]:
+        # One UPDATE for each set of columns, so that a column that stays is not named in any.
+        groups: dict[frozenset[int], list[RowWrite]] = {}
+        for write in writes:
+            groups.setdefault(frozenset(write.values), []).append(write)
+        columns = self._target.table.columns
+        return [([column for column in columns if column.number in chosen], group) for chosen, group in groups.items()]
+
+    def _write_parameters(self, columns: Sequence[TextColumn], writes: Sequence[RowWrite]) -> dict[str, object]:
+        parameters: dict[str, object] = dict(self._target.key_parameters([write.key for write in writes]))
+        for place, column in enumerate(columns):
+            parameters[f"v{place}"] = [write.values[column.number][0] for write in writes]
+            parameters[f"h{place}"] = [write.values[column.number][1] for write in writes]
+        return parameters
+
+    def _ledger(self, ledgering: Ledgering) -> None:
+        batch, connection = self._batch, self._connection
+        if ledgering.entries:
+            connection.execute(
+                run_statement("change_log.add", batch.run_id),
+                adding_parameters(batch.run_id, batch.plan_id, batch.chunk.run_pass, ledgering.entries),
+            )
+        common: dict[str, object] = {"run_id": batch.run_id, "pass": batch.chunk.run_pass}
+        if ledgering.unchanged:
+            connection.execute(
+                run_statement("outcomes.add", batch.run_id),
+                {
+                    **common,
+                    "numbers": [one.finding_number for one in ledgering.unchanged],
+                    "outcomes": [one.outcome for one in ledgering.unchanged],
+                    "details": [one.detail for one in ledgering.unchanged],
+                },
+            )
+        if ledgering.deferred:
+            connection.execute(
+                run_statement("outcomes.defer", batch.run_id), {**common, "numbers": list(ledgering.deferred)}
+            )
+        connection.execute(
+            run_statement("batches.settle", batch.run_id),
+            settling_parameters(batch.run_id, batch.chunk, batch.after_number, ledgering.settlement),
+        )

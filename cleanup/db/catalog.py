@@ -1,0 +1,298 @@
+"""What the server's catalog says of the configured tables, and the refusals that follow from it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+from psycopg.rows import args_row, scalar_row
+from psycopg.types.json import Jsonb
+
+from cleanup.config import ExemptBy, TableConfig, Undated
+from cleanup.db.connection import Connection
+from cleanup.db.predicates import require_safe_predicate
+from cleanup.db.queries import statement
+from cleanup.errors import ColumnUnknown, ColumnUnsuitable, CreatedAtUnsuitable, KeyUnusable, TableUnknown
+from cleanup.vocabulary import ColumnFormat
+
+Fingerprint = dict[str, object]
+
+_TEXT_TYPES: Final = frozenset({"text", "varchar"})
+_JSON_TYPES: Final = frozenset({"json", "jsonb"})
+_ORDINARY: Final = "r"
+_PARTITIONED: Final = "p"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseIdentity:
+    """Which database on which server: the system identifier, and the database's oid and name."""
+
+    system_identifier: str
+    database_oid: int
+    database_name: str
+    server_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A table that holds rows: the configured one, or one of its partitions."""
+
+    oid: int
+    schema: str
+    name: str
+    row_estimate: int
+
+    @property
+    def full_name(self) -> str:
+        """schema.table, as reports show it."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """The quoted name for a statement."""
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    """One column of the key, in the order of its index; `type_name` is format_type's own spelling."""
+
+    name: str
+    type_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextColumn:
+    """One configured column; `number` is its place in the config, `max_length` of a varchar(n) in characters."""
+
+    number: int
+    name: str
+    format: ColumnFormat
+    json_paths: tuple[str, ...]
+    type_name: str
+    max_length: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A configured table as the catalog has it: what every statement on its leaves is made of."""
+
+    name: str
+    key: tuple[KeyColumn, ...]
+    columns: tuple[TextColumn, ...]
+    created_at: str
+    created_at_time_zone: str | None
+    author: str | None
+    exempt: str | None
+    where: str | None
+    exempt_by: ExemptBy | None
+    undated: Undated
+    leaves: tuple[Leaf, ...]
+
+    def key_names(self) -> list[str]:
+        """The key's column names in index order."""
+        return [column.name for column in self.key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    type_name: str
+    base_name: str
+    domain_base: str | None
+    is_domain: bool
+    not_null: bool
+    generated: bool
+    max_length: int | None
+
+
+def database_identity(connection: Connection) -> DatabaseIdentity:
+    """Which database this connection reached."""
+    with connection.cursor(row_factory=args_row(DatabaseIdentity)) as cursor:
+        row = cursor.execute(statement("catalog.database_identity")).fetchone()
+    assert row is not None
+    return row
+
+
+def fingerprint(connection: Connection, leaf: Leaf, key_names: list[str]) -> Fingerprint | None:
+    """Everything about a leaf that a plan relies on, or None where the leaf is gone."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        row: object = cursor.execute(statement("catalog.fingerprint"), {"oid": leaf.oid, "key": key_names}).fetchone()
+    return row if isinstance(row, dict) else None
+
+
+def publications_for_all_tables(connection: Connection) -> tuple[str, ...]:
+    """The publications that would replicate any new table, the ledger included."""
+    rows = connection.execute(statement("catalog.publications")).fetchall()
+    return tuple(str(name) for (name,) in rows)
+
+
+def describe_table(connection: Connection, config: TableConfig) -> Table:
+    """Look a configured table up; raise the refusal that says what is wrong with it and the way out.
+
+    Must run in one of our transactions, whose search_path makes pg_catalog the only place for names.
+    """
+    oid, name = _find_table(connection, config)
+    columns = {column.name: column for column in _read_columns(connection, oid)}
+    key = _choose_key(connection, oid, name, config, columns)
+    _require_columns(name, config, columns)
+    table = Table(
+        name=name,
+        key=key,
+        columns=_text_columns(name, config, columns),
+        created_at=config.created_at,
+        created_at_time_zone=_created_at_zone(name, config, columns[config.created_at]),
+        author=config.author,
+        exempt=config.exempt,
+        where=config.where,
+        exempt_by=config.exempt_by,
+        undated=config.undated,
+        leaves=_read_leaves(connection, oid),
+    )
+    _require_predicates(connection, table, frozenset(columns))
+    return table
+
+
+def _find_table(connection: Connection, config: TableConfig) -> tuple[int, str]:
+    schema, _, name = config.name.partition(".")
+    row = connection.execute(statement("catalog.table"), {"schema": schema, "name": name}).fetchone()
+    if row is None:
+        raise TableUnknown(
+            f"table {config.name!r} is not in this database",
+            hint="name it as schema.table, in the letters the catalog has (unquoted names are lower case).",
+        )
+    oid, _, _, kind = row
+    if kind not in (_ORDINARY, _PARTITIONED):
+        raise TableUnknown(
+            f"{config.name!r} is no table but of kind {kind!r}", hint="name the table that holds the rows."
+        )
+    return int(oid), config.name
+
+
+def _read_columns(connection: Connection, oid: int) -> list[_Column]:
+    with connection.cursor(row_factory=args_row(_Column)) as cursor:
+        return cursor.execute(statement("catalog.columns"), {"oid": oid}).fetchall()
+
+
+def _read_leaves(connection: Connection, oid: int) -> tuple[Leaf, ...]:
+    with connection.cursor(row_factory=args_row(Leaf)) as cursor:
+        return tuple(cursor.execute(statement("catalog.leaves"), {"oid": oid}).fetchall())
+
+
+def _choose_key(
+    connection: Connection, oid: int, name: str, config: TableConfig, columns: dict[str, _Column]
+) -> tuple[KeyColumn, ...]:
+    rows = connection.execute(statement("catalog.keys"), {"oid": oid}).fetchall()
+    usable = [tuple(str(part) for part in names) for _, names, not_null in rows if not_null]
+    primary = [tuple(str(part) for part in names) for is_primary, names, _ in rows if is_primary]
+    if config.key:
+        _require_known(name, "key", config.key, columns)
+        chosen = next((key for key in usable if set(key) == set(config.key)), None)
+        if chosen is None:
+            raise KeyUnusable(
+                f"table {name!r}: no unique index over exactly ({', '.join(config.key)}) with NOT NULL columns",
+                hint="name the columns of a unique, immediate index that is not partial and whose columns are NOT NULL.",
+            )
+    elif primary:
+        chosen = primary[0]
+    else:
+        raise KeyUnusable(
+            f"table {name!r} has no primary key", hint="add one, or name a unique NOT NULL key with key = [...]."
+        )
+    return tuple(KeyColumn(part, columns[part].type_name) for part in chosen)
+
+
+def _require_known(name: str, where: str, wanted: tuple[str, ...], columns: dict[str, _Column]) -> None:
+    for column in wanted:
+        if column not in columns:
+            raise ColumnUnknown(
+                f"table {name!r}, {where}: there is no column {column!r}",
+                hint=f"the columns are {', '.join(columns)}.",
+            )
+
+
+def _require_columns(name: str, config: TableConfig, columns: dict[str, _Column]) -> None:
+    _require_known(name, "columns", tuple(column.name for column in config.columns), columns)
+    _require_known(name, "created_at", (config.created_at,), columns)
+    if config.author is not None:
+        _require_known(name, "author", (config.author,), columns)
+    if config.exempt_by is not None:
+        _require_known(name, "exempt_by.column", (config.exempt_by.column,), columns)
+
+
+def _text_columns(name: str, config: TableConfig, columns: dict[str, _Column]) -> tuple[TextColumn, ...]:
+    found: list[TextColumn] = []
+    for number, wanted in enumerate(config.columns):
+        column = columns[wanted.name]
+        _require_suitable(name, column, wanted.format)
+        found.append(
+            TextColumn(number, wanted.name, wanted.format, wanted.json_paths, column.type_name, column.max_length)
+        )
+    return tuple(found)
+
+
+def _require_suitable(name: str, column: _Column, column_format: ColumnFormat) -> None:
+    place = f"table {name!r}, column {column.name!r}"
+    if column.generated:
+        raise ColumnUnsuitable(f"{place} is generated", hint="name the column it is computed from.")
+    if column.is_domain:
+        raise ColumnUnsuitable(
+            f"{place} is of the domain {column.type_name}", hint="domains are not supported; leave the column out."
+        )
+    if column.base_name == "bpchar":
+        raise ColumnUnsuitable(
+            f"{place} is {column.type_name}, which pads with blanks", hint="change it to varchar or text first."
+        )
+    if column.base_name == "citext":
+        raise ColumnUnsuitable(
+            f"{place} is citext, which takes different texts for equal", hint="change it to text first."
+        )
+    if column.base_name in _JSON_TYPES:
+        if column_format is not ColumnFormat.JSON:
+            raise ColumnUnsuitable(f"{place} is {column.type_name}", hint='give it format = "json".')
+    elif column.base_name not in _TEXT_TYPES:
+        raise ColumnUnsuitable(
+            f"{place} is {column.type_name}, not text",
+            hint="only text, varchar, json and jsonb columns can be changed.",
+        )
+
+
+def _created_at_zone(name: str, config: TableConfig, column: _Column) -> str | None:
+    place = f"table {name!r}, created_at column {column.name!r}"
+    if column.base_name == "timestamptz":
+        return None
+    if column.base_name not in ("timestamp", "date"):
+        raise CreatedAtUnsuitable(
+            f"{place} is {column.type_name}", hint="name a timestamptz, timestamp or date column."
+        )
+    if config.created_at_time_zone is None:
+        raise CreatedAtUnsuitable(
+            f"{place} is {column.type_name}, which says no zone",
+            hint='set created_at_time_zone, for example "Asia/Shanghai".',
+        )
+    return config.created_at_time_zone
+
+
+def _require_predicates(connection: Connection, table: Table, columns: frozenset[str]) -> None:
+    schema, _, relation = table.name.partition(".")
+    identifier = sql.Identifier(schema, relation)
+    for key, text in (("exempt", table.exempt), ("where", table.where)):
+        if text is not None:
+            require_safe_predicate(connection, f"table {table.name!r}, {key}", text, identifier, columns)
+    if table.exempt_by is not None:
+        _require_exempt_by(connection, table.exempt_by)
+
+
+def _require_exempt_by(connection: Connection, exempt_by: ExemptBy) -> None:
+    schema, _, name = exempt_by.table.partition(".")
+    row = connection.execute(statement("catalog.table"), {"schema": schema, "name": name}).fetchone()
+    if row is None:
+        raise TableUnknown(
+            f"exempt_by: table {exempt_by.table!r} is not in this database", hint="name it as schema.table."
+        )
+    columns = {column.name: column for column in _read_columns(connection, int(row[0]))}
+    _require_known(exempt_by.table, "exempt_by.key", (exempt_by.key,), columns)
+
+
+def jsonb(value: object) -> Jsonb:
+    """A value for a jsonb parameter."""
+    return Jsonb(value)

@@ -1,0 +1,127 @@
+"""The change log: written in the transaction of the change, read back to undo it, to prove it or to hand it on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import args_row
+
+from cleanup.db.connection import Connection
+from cleanup.db.queries import statement
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One changed value: its place, its hashes, and the edits that lead back (compact JSON)."""
+
+    run_id: int
+    finding_number: int
+    run_pass: int
+    leaf_number: int
+    column_number: int
+    outcome: str
+    value_id: int
+    key: tuple[str, ...]
+    created_at: datetime | None
+    author: str | None
+    hash_before: bytes
+    hash_after: bytes
+    salt: bytes
+    edits: str
+    chain: bytes
+    logged_at: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", tuple(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """What a batch adds to the log for one finding; the rest is taken from the finding."""
+
+    finding_number: int
+    outcome: str
+    value_id: int
+    hash_before: bytes
+    hash_after: bytes
+    salt: bytes
+    edits: str
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The names behind a plan's leaf and column numbers."""
+
+    leaf_number: int
+    column_number: int
+    table_name: str
+    leaf_name: str
+    column_name: str
+
+
+def adding_parameters(run_id: int, plan_id: int, run_pass: int, entries: Sequence[LogEntry]) -> dict[str, object]:
+    """The parameters of `change_log.add`."""
+    return {
+        "run_id": run_id,
+        "plan_id": plan_id,
+        "pass": run_pass,
+        "numbers": [entry.finding_number for entry in entries],
+        "outcomes": [entry.outcome for entry in entries],
+        "value_ids": [entry.value_id for entry in entries],
+        "hashes_before": [entry.hash_before for entry in entries],
+        "hashes_after": [entry.hash_after for entry in entries],
+        "salts": [entry.salt for entry in entries],
+        "edits": [entry.edits for entry in entries],
+        "chains": [entry.chain for entry in entries],
+    }
+
+
+def page_of_log(connection: Connection, run_id: int, after_number: int, through_number: int, rows: int) -> list[LogRow]:
+    """The next rows of a run's log within a range of finding numbers."""
+    return _read(
+        connection,
+        "change_log.page",
+        {"run_id": run_id, "after_number": after_number, "through_number": through_number, "rows": rows},
+    )
+
+
+def deferred_log(
+    connection: Connection,
+    run_id: int,
+    source_run_id: int,
+    run_pass: int,
+    after_number: int,
+    through_number: int,
+    rows: int,
+) -> list[LogRow]:
+    """The next log rows that an earlier pass of a rollback put off."""
+    return _read(
+        connection,
+        "change_log.deferred",
+        {
+            "run_id": run_id,
+            "source_run_id": source_run_id,
+            "pass": run_pass,
+            "after_number": after_number,
+            "through_number": through_number,
+            "rows": rows,
+        },
+    )
+
+
+def later_log(connection: Connection, run_id: int, value_ids: Sequence[int]) -> list[LogRow]:
+    """What later runs did to the same values, oldest first."""
+    return _read(connection, "change_log.later", {"run_id": run_id, "value_ids": list(value_ids)})
+
+
+def places(connection: Connection, plan_id: int) -> dict[tuple[int, int], Place]:
+    """The plan's places by leaf number and column number."""
+    with connection.cursor(row_factory=args_row(Place)) as cursor:
+        found = cursor.execute(statement("change_log.places"), {"plan_id": plan_id}).fetchall()
+    return {(place.leaf_number, place.column_number): place for place in found}
+
+
+def _read(connection: Connection, name: str, parameters: dict[str, object]) -> list[LogRow]:
+    with connection.cursor(row_factory=args_row(LogRow)) as cursor:
+        return cursor.execute(statement(name), parameters).fetchall()

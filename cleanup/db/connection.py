@@ -1,0 +1,123 @@
+"""Opening connections, and transactions whose settings are all local."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from cleanup.db.queries import statement
+from cleanup.errors import DatabaseUnreachable, ServerUnsuitable
+
+Connection = psycopg.Connection[TupleRow]
+
+OLDEST_SERVER: Final = 150000
+TRANSACTION_TIMEOUT_SINCE: Final = 170000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one transaction may take, in milliseconds; zero is no limit."""
+
+    lock_timeout_ms: int = 5_000
+    statement_timeout_ms: int = 0
+    idle_timeout_ms: int = 60_000
+    transaction_timeout_ms: int = 0
+
+
+# A scan reads a whole chunk in one statement and waits for our own matching in between.
+SCAN_LIMITS: Final = Limits(idle_timeout_ms=0)
+
+
+def open_connection(dsn: str, application_name: str) -> Connection:
+    """Connect by libpq's own means; raise DatabaseUnreachable, with no password in it, or ServerUnsuitable."""
+    try:
+        # No prepared statements: a transaction-pooling proxy may hand each transaction to another session.
+        connection = psycopg.connect(
+            dsn, autocommit=True, prepare_threshold=None, fallback_application_name=application_name
+        )
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachable(
+            f"no connection to {describe_dsn(dsn)}: {_first_line(error)}",
+            hint="check --dsn, the PG* variables or the service file, and that the server is up.",
+        ) from None
+    except psycopg.ProgrammingError as error:
+        raise DatabaseUnreachable(
+            f"the connection string is not valid: {_first_line(error)}",
+            hint="give --dsn as postgresql://... or as key=value pairs.",
+        ) from None
+    _require_suitable(connection)
+    return connection
+
+
+def describe_dsn(dsn: str) -> str:
+    """Where a connection string leads, without any secret."""
+    try:
+        parts = psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return "the given connection string"
+    shown = [f"{key}={parts[key]}" for key in ("service", "host", "port", "dbname", "user") if parts.get(key)]
+    return " ".join(shown) or "the server of the PG* variables"
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _require_suitable(connection: Connection) -> None:
+    version = connection.info.server_version
+    encoding = connection.info.parameter_status("server_encoding")
+    if version < OLDEST_SERVER:
+        connection.close()
+        raise ServerUnsuitable(f"the server has version {version // 10000}", hint="PostgreSQL 15 or newer is needed.")
+    if encoding != "UTF8":
+        connection.close()
+        raise ServerUnsuitable(
+            f"the database's encoding is {encoding}",
+            hint="offsets and hashes are over UTF-8: only databases with server encoding UTF8 are supported.",
+        )
+
+
+def local_settings(connection: Connection, limits: Limits) -> Mapping[str, str]:
+    """The settings every transaction of ours has; sent with SET LOCAL semantics only."""
+    settings = {
+        "lock_timeout": f"{limits.lock_timeout_ms}ms",
+        "statement_timeout": f"{limits.statement_timeout_ms}ms",
+        "idle_in_transaction_session_timeout": f"{limits.idle_timeout_ms}ms",
+        "TimeZone": "UTC",
+        "DateStyle": "ISO, YMD",
+        "IntervalStyle": "postgres",
+        "extra_float_digits": "1",
+        "bytea_output": "hex",
+        # pg_temp last, so that nobody's temporary table can stand in for a real one.
+        "search_path": "pg_catalog, pg_temp",
+        # Errors where row-level security would hide rows, instead of leaving them out.
+        "row_security": "off",
+    }
+    if connection.info.server_version >= TRANSACTION_TIMEOUT_SINCE and limits.transaction_timeout_ms:
+        settings["transaction_timeout"] = f"{limits.transaction_timeout_ms}ms"
+    return settings
+
+
+@contextmanager
+def transaction(
+    connection: Connection, limits: Limits | None = None, *, read_only: bool = False, one_snapshot: bool = False
+) -> Iterator[Connection]:
+    """One transaction with local settings; commits at the end, rolls back on an exception."""
+    with connection.transaction():
+        begin(connection, limits or Limits(), read_only=read_only, one_snapshot=one_snapshot)
+        yield connection
+
+
+def begin(connection: Connection, limits: Limits, *, read_only: bool = False, one_snapshot: bool = False) -> None:
+    """Give the open transaction its isolation, its access mode and its local settings."""
+    isolation = sql.SQL("REPEATABLE READ") if one_snapshot else sql.SQL("READ COMMITTED")
+    access = sql.SQL("READ ONLY") if read_only else sql.SQL("READ WRITE")
+    connection.execute(sql.SQL("SET TRANSACTION ISOLATION LEVEL {}, {}").format(isolation, access))
+    settings = local_settings(connection, limits)
+    connection.execute(
+        statement("session.set_local"), {"names": list(settings.keys()), "settings": list(settings.values())}
+    )

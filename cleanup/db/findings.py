@@ -1,0 +1,142 @@
+"""Findings: sent by binary COPY in the transaction that finishes their chunk, read back in pages."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from psycopg.rows import args_row, scalar_row
+
+from cleanup.db.connection import Connection
+from cleanup.db.queries import statement
+
+# A finding's number is its chunk's number times this, plus its place in the chunk.
+FINDINGS_PER_CHUNK: Final = 10_000_000
+
+_TYPES: Final = (
+    "int8",
+    "int8",
+    "int2",
+    "int2",
+    "text",
+    "bool",
+    "text",
+    "text[]",
+    "timestamptz",
+    "text",
+    "bytea",
+    "bytea",
+    "text",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One column of one row with its spans.
+
+    `spans` is the compact JSON of the engine; `value_hash` is SHA-256 over the column's text in
+    UTF-8, `finding_hash` over everything that the plan says of the value.
+    """
+
+    finding_number: int
+    leaf_number: int
+    column_number: int
+    scope: str
+    actionable: bool
+    refusal: str | None
+    key: tuple[str, ...]
+    created_at: datetime | None
+    author: str | None
+    value_hash: bytes
+    finding_hash: bytes
+    spans: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", tuple(self.key))
+
+
+def first_number(chunk_number: int) -> int:
+    """The number before the first finding of a chunk."""
+    return chunk_number * FINDINGS_PER_CHUNK
+
+
+def copy_findings(connection: Connection, plan_id: int, findings: Iterable[Finding]) -> None:
+    """Send findings in the open transaction."""
+    with connection.cursor() as cursor, cursor.copy(statement("findings.receive")) as copy:
+        copy.set_types(_TYPES)
+        for finding in findings:
+            copy.write_row(
+                (
+                    plan_id,
+                    finding.finding_number,
+                    finding.leaf_number,
+                    finding.column_number,
+                    finding.scope,
+                    finding.actionable,
+                    finding.refusal,
+                    list(finding.key),
+                    finding.created_at,
+                    finding.author,
+                    finding.value_hash,
+                    finding.finding_hash,
+                    finding.spans,
+                )
+            )
+
+
+def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[bytes]:
+    """Every finding's hash in the digest's order, streamed; must run inside a transaction."""
+    with connection.cursor("digest_order", row_factory=scalar_row) as cursor:
+        cursor.itersize = 10_000
+        cursor.execute(statement("findings.in_digest_order"), {"plan_id": plan_id})
+        yield from cursor
+
+
+def page_of_findings(
+    connection: Connection, plan_id: int, after_number: int, through_number: int, findings: int
+) -> list[Finding]:
+    """The next findings that a run has to do within a range of numbers."""
+    return _read(
+        connection,
+        "findings.page",
+        {"plan_id": plan_id, "after_number": after_number, "through_number": through_number, "findings": findings},
+    )
+
+
+def deferred_findings(
+    connection: Connection,
+    plan_id: int,
+    run_id: int,
+    run_pass: int,
+    after_number: int,
+    through_number: int,
+    findings: int,
+) -> list[Finding]:
+    """The next findings that an earlier pass put off."""
+    return _read(
+        connection,
+        "findings.deferred",
+        {
+            "plan_id": plan_id,
+            "run_id": run_id,
+            "pass": run_pass,
+            "after_number": after_number,
+            "through_number": through_number,
+            "findings": findings,
+        },
+    )
+
+
+def sample_of_findings(connection: Connection, plan_id: int, every: int, findings: int) -> list[Finding]:
+    """A fixed sample, spread evenly over the plan: about each `every`-th finding, at most `findings`."""
+    return _read(connection, "findings.sample", {"plan_id": plan_id, "every": every, "findings": findings})
+
+
+def all_findings(connection: Connection, plan_id: int, after_number: int, findings: int) -> list[Finding]:
+    """The next findings of any kind by number."""
+    return _read(connection, "findings.all", {"plan_id": plan_id, "after_number": after_number, "findings": findings})
+
+
+def _read(connection: Connection, name: str, parameters: dict[str, object]) -> list[Finding]:
+    with connection.cursor(row_factory=args_row(Finding)) as cursor:
+        return cursor.execute(statement(name), parameters).fetchall()

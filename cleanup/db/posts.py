@@ -1,0 +1,18 @@
+"""Reading posts by key, outside of any batch."""
+
+from collections.abc import Sequence
+
+from cleanup.db.connection import Connection
+from cleanup.db.targets import Key, Target
+
+
+def present_hashes(connection: Connection, target: Target, keys: Sequence[Key]) -> dict[Key, dict[int, bytes | None]]:
+    """SHA-256 of every configured column of some rows by key and column number; a row that is gone is left out."""
+    rows = connection.execute(target.hashes(), target.key_parameters(keys)).fetchall()
+    return {
+        keys[int(place) - 1]: {
+            column.number: None if value is None else bytes(value)
+            for column, value in zip(target.table.columns, values, strict=True)
+        }
+        for place, *values in rows
+    }

@@ -1,0 +1,76 @@
+"""Named queries from `sql/queries/*.sql`: loaded once, composed with identifiers, traced by a comment."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from psycopg import sql
+
+from cleanup.resources import sql_directory
+
+_HEADER: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_SPOT: Final = re.compile(r"/\*\{(\w+)\}\*/.*?/\*\{/\1\}\*/", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedQuery:
+    """One query of a file: `name` is file.query, `why` its comment, `text` valid SQL as it stands."""
+
+    name: str
+    why: str
+    text: str
+
+    @property
+    def spots(self) -> frozenset[str]:
+        """The names of the template spots, which a caller has to fill."""
+        return frozenset(match[1] for match in _SPOT.finditer(self.text))
+
+
+@cache
+def named_queries() -> Mapping[str, NamedQuery]:
+    """Every query of every file, by its full name."""
+    found: dict[str, NamedQuery] = {}
+    for file in sorted((sql_directory() / "queries").glob("*.sql")):
+        pieces = _HEADER.split(file.read_text(encoding="utf-8"))
+        for name, body in zip(pieces[1::2], pieces[2::2], strict=True):
+            lines = body.strip().splitlines()
+            why = [line for line in lines if line.startswith("--")]
+            text = "\n".join(line for line in lines if not line.startswith("--"))
+            full_name = f"{file.stem}.{name}"
+            found[full_name] = NamedQuery(
+                full_name, " ".join(line[2:].strip() for line in why), text.strip().removesuffix(";")
+            )
+    return found
+
+
+def statement(name: str, /, **fragments: sql.Composable) -> sql.Composed:
+    """The named query with its template spots filled, and a leading comment that names it.
+
+    Raises KeyError where a spot is not filled or a fragment has no spot: both are bugs of ours.
+    """
+    return _compose(name, f"/* cleanup:{name} */ ", fragments)
+
+
+def run_statement(name: str, run_id: int, /, **fragments: sql.Composable) -> sql.Composed:
+    """The same, with the run's number in the comment."""
+    return _compose(name, f"/* cleanup:{name} run={int(run_id)} */ ", fragments)
+
+
+def _compose(name: str, tag: str, fragments: Mapping[str, sql.Composable]) -> sql.Composed:
+    query = named_queries()[name]
+    if fragments.keys() != query.spots:
+        raise KeyError(f"{name}: spots {sorted(query.spots)} were given {sorted(fragments)}")
+    pieces: list[sql.Composable] = [literal_sql(tag)]
+    position = 0
+    for match in _SPOT.finditer(query.text):
+        pieces += [literal_sql(query.text[position : match.start()]), fragments[match[1]]]
+        position = match.end()
+    pieces.append(literal_sql(query.text[position:]))
+    return sql.Composed(pieces)
+
+
+def literal_sql(text: str) -> sql.SQL:
+    """SQL whose text does not come from this file's queries: a migration, a judged predicate, a catalog's type name."""
+    return sql.SQL(cast("LiteralString", text))

@@ -1,0 +1,66 @@
+"""The chunks of a run: leased to one lane at a time, fenced by an attempt number, taken up again in later passes."""
+
+from dataclasses import dataclass
+
+from psycopg.rows import args_row
+
+from cleanup.db.connection import Connection
+from cleanup.db.queries import run_statement, statement
+
+
+@dataclass(frozen=True, slots=True)
+class RunChunk:
+    """A claimed range of finding numbers in one pass of a run."""
+
+    chunk_number: int
+    leaf_number: int
+    after_number: int
+    through_number: int
+    run_pass: int
+    attempt: int
+
+
+def create_for_apply(connection: Connection, run_id: int, plan_id: int) -> None:
+    """Give a new run the plan's chunks that have something to do."""
+    connection.execute(statement("run_chunks.create_for_apply"), {"run_id": run_id, "plan_id": plan_id})
+
+
+def create_for_rollback(connection: Connection, run_id: int, source_run_id: int) -> None:
+    """Give a new rollback the chunks of the run it undoes."""
+    connection.execute(statement("run_chunks.create_for_rollback"), {"run_id": run_id, "source_run_id": source_run_id})
+
+
+def claim_run_chunk(connection: Connection, run_id: int, lease_seconds: int) -> RunChunk | None:
+    """Lease the next chunk in the open transaction; None where every one is done or in living hands."""
+    with connection.cursor(row_factory=args_row(RunChunk)) as cursor:
+        return cursor.execute(
+            run_statement("run_chunks.claim", run_id), {"run_id": run_id, "lease_seconds": lease_seconds}
+        ).fetchone()
+
+
+def release_run_chunk(connection: Connection, run_id: int, chunk: RunChunk) -> None:
+    """Give a chunk back that is still ours."""
+    connection.execute(run_statement("run_chunks.release", run_id), _fence(run_id, chunk))
+
+
+def end_pass(connection: Connection, run_id: int, chunk: RunChunk) -> None:
+    """End the chunk's pass: done, or open for the next pass where rows were deferred."""
+    connection.execute(
+        run_statement("run_chunks.end_pass", run_id),
+        {
+            **_fence(run_id, chunk),
+            "pass": chunk.run_pass,
+            "after_number": chunk.after_number,
+            "through_number": chunk.through_number,
+        },
+    )
+
+
+def unfinished_run_chunks(connection: Connection, run_id: int) -> int:
+    """How many chunks of the run are not done."""
+    row = connection.execute(statement("run_chunks.unfinished"), {"run_id": run_id}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _fence(run_id: int, chunk: RunChunk) -> dict[str, object]:
+    return {"run_id": run_id, "chunk_number": chunk.chunk_number, "attempt": chunk.attempt}

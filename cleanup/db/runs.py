@@ -1,0 +1,127 @@
+"""Runs: created once for what was signed, resumed by the same command, closed with a head over their log."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from psycopg.rows import args_row
+
+from cleanup.db.connection import Connection
+from cleanup.db.queries import statement
+from cleanup.errors import RunUnknown
+
+
+class RunKind(Enum):
+    """What a run does to the posts."""
+
+    APPLY = "apply"
+    ROLLBACK = "rollback"
+
+
+class RunState(Enum):
+    """running -> interrupted: a signal asked for it; the checkpoint is kept.
+
+    interrupted -> running: the same command was given again.
+    running -> drift_stopped: more of the posts were edited since the plan than the config allows.
+    running | interrupted -> cancelled: somebody decided against the rest.
+    running -> finished: every finding has its outcome.
+    """
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DRIFT_STOPPED = "drift_stopped"
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the same command goes on with the run."""
+        return self in (RunState.RUNNING, RunState.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as the ledger has it."""
+
+    run_id: int
+    kind: RunKind
+    plan_id: int
+    source_run_id: int | None
+    approval_id: int | None
+    state: RunState
+    code_version: str
+    started_by: str
+    created_at: datetime
+    finished_at: datetime | None
+    log_head: bytes | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", RunKind(self.kind))
+        object.__setattr__(self, "state", RunState(self.state))
+
+
+def create_apply_run(connection: Connection, plan_id: int, approval_id: int, code_version: str) -> int | None:
+    """Create the plan's run and its log in the open transaction; None where it exists already."""
+    row = connection.execute(
+        statement("runs.create_apply"),
+        {"plan_id": plan_id, "approval_id": approval_id, "code_version": code_version},
+    ).fetchone()
+    return _with_log(connection, row)
+
+
+def create_rollback_run(connection: Connection, source_run_id: int, code_version: str) -> int | None:
+    """Create a rollback of a run and its log in the open transaction; None where one is open already."""
+    row = connection.execute(
+        statement("runs.create_rollback"), {"source_run_id": source_run_id, "code_version": code_version}
+    ).fetchone()
+    return _with_log(connection, row)
+
+
+def _with_log(connection: Connection, row: tuple[object, ...] | None) -> int | None:
+    if row is None:
+        return None
+    run_id = int(str(row[0]))
+    connection.execute(statement("runs.add_log"), {"run_id": run_id})
+    return run_id
+
+
+def apply_run_of(connection: Connection, plan_id: int) -> int | None:
+    """The number of a plan's run, if it has one."""
+    row = connection.execute(statement("runs.apply_of"), {"plan_id": plan_id}).fetchone()
+    return int(row[0]) if row else None
+
+
+def open_rollback_of(connection: Connection, source_run_id: int) -> int | None:
+    """The number of a run's open rollback, if it has one."""
+    row = connection.execute(statement("runs.open_rollback_of"), {"source_run_id": source_run_id}).fetchone()
+    return int(row[0]) if row else None
+
+
+def get_run(connection: Connection, run_id: int) -> Run:
+    """One run; raise RunUnknown where there is none."""
+    with connection.cursor(row_factory=args_row(Run)) as cursor:
+        run = cursor.execute(statement("runs.get"), {"run_id": run_id}).fetchone()
+    if run is None:
+        raise RunUnknown(f"there is no run {run_id}", hint="`cleanup status` lists the plans and runs.")
+    return run
+
+
+def all_runs(connection: Connection) -> list[Run]:
+    """Every run, newest first."""
+    with connection.cursor(row_factory=args_row(Run)) as cursor:
+        return cursor.execute(statement("runs.all")).fetchall()
+
+
+def resume_run(connection: Connection, run_id: int) -> bool:
+    """Mark an open run as running; False where it has ended."""
+    return connection.execute(statement("runs.resume"), {"run_id": run_id}).rowcount == 1
+
+
+def interrupt_run(connection: Connection, run_id: int) -> None:
+    """Mark a running run as interrupted."""
+    connection.execute(statement("runs.interrupt"), {"run_id": run_id})
+
+
+def close_run(connection: Connection, run_id: int, state: RunState, log_head: bytes) -> None:
+    """Give an open run its end; does nothing where another job already did."""
+    connection.execute(statement("runs.close"), {"run_id": run_id, "state": state.value, "log_head": log_head})

@@ -1,0 +1,14 @@
+"""What the session itself can say."""
+
+from datetime import datetime
+
+from cleanup.db.connection import Connection
+from cleanup.db.queries import statement
+
+
+def server_clock(connection: Connection) -> datetime:
+    """The server's time, which alone decides whether the cutover has come."""
+    row = connection.execute(statement("session.server_clock")).fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now

@@ -1,0 +1,79 @@
+"""Applying a plan to one value: the planned spans where the text is the planned one, the policy anew where it is not."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from cleanup.db.batch_session import LockedRow
+from cleanup.db.catalog import TextColumn
+from cleanup.db.findings import Finding
+from cleanup.db.targets import Scope, Target
+from cleanup.engine.scan import refusal_of
+from cleanup.engine.spans import decode_spans, finding_hash, value_hash
+from cleanup.engine.verdicts import Change, Outcome, Verdict
+from cleanup.errors import DigestDiffers
+from cleanup.links.edits import splice
+from cleanup.links.finder import Finder
+from cleanup.links.spans import Span
+
+
+class ApplyJudge:
+    """Judges findings of one leaf."""
+
+    def __init__(self, finder: Finder, target: Target) -> None:
+        self._finder = finder
+        self._table = target.table
+        self._columns = {column.number: column for column in target.table.columns}
+
+    def judge(self, item: Finding, row: LockedRow) -> Verdict:
+        """What becomes of the finding's value, given the row as it is now."""
+        column = self._columns[item.column_number]
+        if finding_hash(self._table.name, column.name, item) != item.finding_hash:
+            raise DigestDiffers(
+                f"finding {item.finding_number} is not the one that was signed",
+                hint="the ledger was tampered with: keep it as evidence, and make a new plan.",
+            )
+        spans = decode_spans(item.spans)
+        if row.scope is Scope.EXEMPT:
+            return _left(Outcome.EXEMPT_NOW, spans)
+        if row.scope is not Scope.HISTORICAL:
+            return _left(Outcome.OUT_OF_SCOPE_NOW, spans)
+        # The columns of a configured table are numbered in the order in which they are read.
+        text = row.texts[item.column_number]
+        if text is None:
+            return _left(Outcome.ALREADY_CLEAN, spans, edited=True)
+        if value_hash(text) == item.value_hash:
+            return _changed(Outcome.CHANGED, text, spans, edited=False)
+        return self._judge_edited(column, text, spans)
+
+    def span_count(self, item: Finding) -> int:
+        """How many spans of the finding the plan changes."""
+        return sum(span.decision.changes_text for span in decode_spans(item.spans))
+
+    def _judge_edited(self, column: TextColumn, text: str, planned: Sequence[Span]) -> Verdict:
+        recognition = self._finder.find(text, column.format, json_paths=column.json_paths)
+        if recognition.problem is not None:
+            return _left(Outcome.UNREADABLE_NOW, planned, edited=True, detail=recognition.problem)
+        if not any(span.decision.changes_text for span in recognition.spans):
+            return _left(Outcome.ALREADY_CLEAN, planned, edited=True)
+        if refusal_of(column, text, recognition) is not None:
+            return _left(
+                Outcome.REFUSED_BY_DATABASE, planned, edited=True, detail="the result would not fit the column"
+            )
+        return _changed(Outcome.CHANGED_AFTER_EDIT, text, recognition.spans, edited=True)
+
+
+def _changed(outcome: Outcome, text: str, spans: Sequence[Span], *, edited: bool) -> Verdict:
+    result = splice(text, spans)
+    return Verdict(
+        outcome, Change(text, result.after, result.edits), edited=edited, spans=_span_outcomes(outcome, spans)
+    )
+
+
+def _left(outcome: Outcome, planned: Sequence[Span], *, edited: bool = False, detail: str | None = None) -> Verdict:
+    return Verdict(outcome, edited=edited, detail=detail, spans=_span_outcomes(outcome, planned))
+
+
+def _span_outcomes(outcome: Outcome, spans: Sequence[Span]) -> dict[str, int]:
+    # Spans beside the ones that are changed stay for their own reasons, whatever becomes of the value.
+    counts = Counter(outcome.value for span in spans if span.decision.changes_text)
+    return dict(counts)

@@ -1,0 +1,131 @@
+"""Applying an approved plan: the guards, the run and its lanes, the end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cleanup import VERSION
+from cleanup.db.connection import Connection
+from cleanup.db.database import Database
+from cleanup.db.events import add_event
+from cleanup.db.findings import Finding, deferred_findings, page_of_findings
+from cleanup.db.ledger import require_ledger
+from cleanup.db.plans import get_plan
+from cleanup.db.run_chunks import RunChunk, create_for_apply
+from cleanup.db.runs import Run, apply_run_of, create_apply_run, get_run, resume_run
+from cleanup.db.targets import Target
+from cleanup.engine.apply_judge import ApplyJudge
+from cleanup.engine.drift import require_little_drift, stop_on_drift
+from cleanup.engine.guards import (
+    require_approval,
+    require_cutover,
+    require_finished,
+    require_here,
+    require_same_rules,
+    require_same_tables,
+    require_signed_findings,
+)
+from cleanup.engine.job import Job, describe_tables
+from cleanup.engine.lanes import Stop, run_lanes
+from cleanup.engine.run_end import end_run
+from cleanup.engine.run_lane import RunLane, RunPlace
+from cleanup.errors import PlanAlreadyApplied
+from cleanup.links.finder import Finder
+from cleanup.log import get_logger
+
+APPLICATION_NAME: Final = "cleanup apply"
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    job: Job
+    place: RunPlace
+
+
+class _Findings:
+    """The items of an apply run: the plan's actionable findings, then what earlier passes deferred."""
+
+    def __init__(self, place: RunPlace, finder: Finder) -> None:
+        self._place = place
+        self._finder = finder
+
+    def page(self, connection: Connection, chunk: RunChunk, after_number: int, items: int) -> list[Finding]:
+        plan_id, run_id = self._place.plan_id, self._place.run_id
+        if chunk.run_pass == 0:
+            return page_of_findings(connection, plan_id, after_number, chunk.through_number, items)
+        return deferred_findings(connection, plan_id, run_id, chunk.run_pass, after_number, chunk.through_number, items)
+
+    def judge_for(self, connection: Connection, target: Target, items: Sequence[Finding]) -> ApplyJudge:
+        del connection, items
+        return ApplyJudge(self._finder, target)
+
+
+def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None]) -> Run:
+    """Apply an approved plan from the cutover on, or go on with its run; return the run as it ended.
+
+    Raises the refusals of design: unfinished, unapproved, foreign, stale, already applied, before the
+    cutover, drifted; and StoppedBySignal between batches, after which the same command goes on.
+    """
+    database = Database(job.dsn, APPLICATION_NAME)
+    try:
+        place = database.transact(lambda connection: _open_run(connection, job, plan_id))
+        get_logger().info("run.started", run=place.run_id, plan=plan_id, lanes=job.config.pace.lanes)
+
+        def tick() -> None:
+            database.transact(lambda connection: stop_on_drift(connection, place.run_id, job.config.approval.max_drift))
+            on_tick(database.connection(), place.run_id)
+
+        stopped = run_lanes(_apply_lane, _Order(job, place), job.config.pace.lanes, tick)
+        database.transact(lambda connection: stop_on_drift(connection, place.run_id, job.config.approval.max_drift))
+        return end_run(database, place.run_id, stopped=stopped)
+    finally:
+        database.close()
+
+
+def _apply_lane(order: _Order, lane: int, stop: Stop) -> None:
+    place = order.place
+    database = Database(order.job.dsn, f"{APPLICATION_NAME} run {place.run_id} lane {lane}")
+    try:
+        RunLane(database, place, _Findings(place, Finder(order.job.policy)), lane, stop).work()
+    finally:
+        database.close()
+
+
+def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
+    require_ledger(connection)
+    plan = get_plan(connection, plan_id)
+    require_finished(plan)
+    require_here(connection, plan)
+    run_id = apply_run_of(connection, plan_id)
+    if run_id is not None:
+        _require_open(get_run(connection, run_id))
+    require_same_rules(plan, job)
+    targets, fingerprints = require_same_tables(connection, plan, describe_tables(connection, job))
+    now = require_cutover(connection, plan)
+    if run_id is None:
+        approval = require_approval(connection, plan, now)
+        require_signed_findings(connection, plan)
+        require_little_drift(connection, plan_id, targets, job.config.approval)
+        run_id = _create(connection, plan_id, approval.approval_id)
+    resume_run(connection, run_id)
+    return RunPlace(run_id, plan_id, targets, fingerprints, job.config.pace)
+
+
+def _create(connection: Connection, plan_id: int, approval_id: int) -> int:
+    run_id = create_apply_run(connection, plan_id, approval_id, VERSION)
+    if run_id is None:
+        # Another job was a moment quicker; this one joins its run.
+        existing = apply_run_of(connection, plan_id)
+        assert existing is not None
+        return existing
+    create_for_apply(connection, run_id, plan_id)
+    add_event(connection, "run.created", plan_id=plan_id, run_id=run_id, approval=approval_id)
+    return run_id
+
+
+def _require_open(run: Run) -> None:
+    if not run.state.is_open:
+        raise PlanAlreadyApplied(
+            f"plan {run.plan_id} was applied by run {run.run_id}, which is {run.state.value}",
+            hint="what was signed runs once: make a new plan (plan --since does it quickly) and have it approved.",
+        )

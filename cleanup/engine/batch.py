@@ -1,0 +1,215 @@
+"""One batch: lock and read, judge, write rows with log and checkpoint, commit."""
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic
+
+from cleanup.db.batch_session import BatchSession, Ledgering, Opening, RowWrite, UnchangedFinding
+from cleanup.db.batches import Settlement
+from cleanup.db.catalog import Fingerprint
+from cleanup.db.change_log import LogEntry
+from cleanup.db.targets import Key, Target
+from cleanup.engine.chain import CHAIN_START, SALT_BYTES, link
+from cleanup.engine.spans import value_hash, value_id
+from cleanup.engine.verdicts import Change, Judge, Outcome, SomeItem, Verdict
+from cleanup.errors import InvariantBroken, PlanStale
+from cleanup.links.edits import encode_edits, invert
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Generic[SomeItem]):
+    """The items of one row: it is locked, read and written once."""
+
+    key: Key
+    items: tuple[SomeItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlace:
+    """What a batch's chain and log rows say of where they belong."""
+
+    run_id: int
+    run_pass: int
+    last_pass: bool
+
+
+@dataclass(slots=True)
+class _Tally(Generic[SomeItem]):
+    outcomes: Counter[str] = field(default_factory=Counter)
+    spans: Counter[str] = field(default_factory=Counter)
+    edited: int = 0
+    unchanged: list[UnchangedFinding] = field(default_factory=list)
+    deferred: list[int] = field(default_factory=list)
+    changes: list[tuple[SomeItem, Verdict, Change]] = field(default_factory=list)
+
+
+def rows_of(items: Sequence[SomeItem]) -> list[Row[SomeItem]]:
+    """Neighbouring items of one key as one row."""
+    rows: list[Row[SomeItem]] = []
+    for item in items:
+        if rows and rows[-1].key == item.key:
+            rows[-1] = Row(item.key, (*rows[-1].items, item))
+        else:
+            rows.append(Row(item.key, (item,)))
+    return rows
+
+
+class Batch(Generic[SomeItem]):
+    """The work on one batch's rows, between the two round trips of its session."""
+
+    def __init__(
+        self,
+        place: BatchPlace,
+        target: Target,
+        planned: Fingerprint,
+        judge: Judge[SomeItem],
+        rows: Sequence[Row[SomeItem]],
+    ) -> None:
+        self._place = place
+        self._target = target
+        self._planned = planned
+        self._judge = judge
+        self._rows = rows
+        self._names = {column.number: column.name for column in target.table.columns}
+
+    def run(self, session: BatchSession, *, one_by_one: bool) -> Settlement:
+        """Do the batch and commit it; raise what the session raises, and PlanStale where the table has changed."""
+        opening = session.open([row.key for row in self._rows])
+        self._require_same_table(opening.fingerprint)
+        tally = self._judge_all(opening)
+        if one_by_one:
+            entries = self._write_one_by_one(session, tally)
+            ledgering = self._ledgering(tally, entries)
+            session.commit_ledger(ledgering)
+        else:
+            entries = self._chain(
+                [
+                    (item, verdict, change, value_hash(change.after), verdict.outcome)
+                    for item, verdict, change in tally.changes
+                ]
+            )
+            self._count_changes(tally)
+            ledgering = self._ledgering(tally, entries)
+            session.commit_together(self._writes(tally), ledgering)
+        return ledgering.settlement
+
+    def _require_same_table(self, present: Fingerprint | None) -> None:
+        if present != self._planned:
+            raise PlanStale(
+                f"{self._target.leaf.full_name} has changed since the plan: {difference(self._planned, present)}",
+                hint="nothing of this batch was written; make a new plan and have it approved.",
+            )
+
+    def _judge_all(self, opening: Opening) -> _Tally[SomeItem]:
+        tally: _Tally[SomeItem] = _Tally()
+        for place, row in enumerate(self._rows):
+            locked = opening.rows.get(place)
+            for item in row.items:
+                if locked is not None:
+                    self._note(tally, item, self._judge.judge(item, locked))
+                elif place not in opening.missing_but_there:
+                    self._note(tally, item, Verdict(Outcome.ROW_GONE, spans=self._all_spans(item, Outcome.ROW_GONE)))
+                elif self._place.last_pass:
+                    self._note(
+                        tally, item, Verdict(Outcome.LOCKED_OUT, spans=self._all_spans(item, Outcome.LOCKED_OUT))
+                    )
+                else:
+                    tally.deferred.append(item.finding_number)
+        return tally
+
+    def _all_spans(self, item: SomeItem, outcome: Outcome) -> dict[str, int]:
+        return {outcome.value: self._judge.span_count(item)}
+
+    def _note(self, tally: _Tally[SomeItem], item: SomeItem, verdict: Verdict) -> None:
+        tally.edited += verdict.edited
+        if verdict.change is None:
+            tally.outcomes[verdict.outcome.value] += 1
+            tally.spans.update(verdict.spans)
+            tally.unchanged.append(UnchangedFinding(item.finding_number, verdict.outcome.value, verdict.detail))
+            return
+        change = verdict.change
+        if invert(change.after, change.edits) != change.before:
+            raise InvariantBroken(
+                f"finding {item.finding_number} could not be undone in memory",
+                hint="nothing of this batch was written; report this with the finding's number.",
+            )
+        tally.changes.append((item, verdict, change))
+
+    def _count_changes(self, tally: _Tally[SomeItem]) -> None:
+        for _, verdict, _ in tally.changes:
+            tally.outcomes[verdict.outcome.value] += 1
+            tally.spans.update(verdict.spans)
+
+    def _writes(self, tally: _Tally[SomeItem]) -> list[RowWrite]:
+        writes: dict[Key, dict[int, tuple[str, bytes]]] = {}
+        for item, _, change in tally.changes:
+            writes.setdefault(item.key, {})[item.column_number] = (change.after, value_hash(change.after))
+        return [RowWrite(key, values) for key, values in writes.items()]
+
+    def _write_one_by_one(self, session: BatchSession, tally: _Tally[SomeItem]) -> list[LogEntry]:
+        by_key: dict[Key, list[tuple[SomeItem, Verdict, Change]]] = {}
+        for item, verdict, change in tally.changes:
+            by_key.setdefault(item.key, []).append((item, verdict, change))
+        written: list[tuple[SomeItem, Verdict, Change, bytes, Outcome]] = []
+        for write in self._writes(tally):
+            result = session.write_alone(write)
+            for item, verdict, change in by_key[write.key]:
+                if not isinstance(result, dict):
+                    detail = "a trigger returned no row" if result is None else f"SQLSTATE {result}"
+                    spans = self._all_spans(item, Outcome.REFUSED_BY_DATABASE)
+                    self._note(tally, item, Verdict(Outcome.REFUSED_BY_DATABASE, detail=detail, spans=spans))
+                    continue
+                found = result[item.column_number]
+                outcome = verdict.outcome if found == value_hash(change.after) else Outcome.ALTERED_BY_TRIGGER
+                tally.outcomes[outcome.value] += 1
+                tally.spans.update(verdict.spans)
+                written.append((item, verdict, change, found, outcome))
+        return self._chain(written)
+
+    def _chain(self, written: Sequence[tuple[SomeItem, Verdict, Change, bytes, Outcome]]) -> list[LogEntry]:
+        entries: list[LogEntry] = []
+        previous = CHAIN_START
+        for item, _, change, hash_after, outcome in written:
+            salt = secrets.token_bytes(SALT_BYTES)
+            edits = encode_edits(change.edits)
+            number = item.finding_number
+            identity = value_id(self._target.table.name, self._names[item.column_number], item.key)
+            hash_before = value_hash(change.before)
+            previous = link(
+                previous,
+                salt=salt,
+                place=(self._place.run_id, self._place.run_pass, number, outcome.value, identity),
+                hashes=(hash_before, hash_after),
+                edits=edits,
+            )
+            entries.append(LogEntry(number, outcome.value, identity, hash_before, hash_after, salt, edits, previous))
+        return entries
+
+    def _ledgering(self, tally: _Tally[SomeItem], entries: list[LogEntry]) -> Ledgering:
+        settlement = Settlement(
+            outcomes=dict(tally.outcomes),
+            span_outcomes=dict(tally.spans),
+            edited=tally.edited,
+            log_rows=len(entries),
+            head=entries[-1].chain if entries else CHAIN_START,
+        )
+        return Ledgering(entries, tally.unchanged, tally.deferred, settlement)
+
+
+def difference(planned: Fingerprint, present: Fingerprint | None) -> str:
+    """What differs between two fingerprints, in a line for a person."""
+    if present is None:
+        return "it is gone"
+    parts: list[str] = []
+    for part in sorted(planned.keys() | present.keys()):
+        before, after = planned.get(part), present.get(part)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            names = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+            parts += [f"{part}.{name}: {before.get(name)!r} then, {after.get(name)!r} now" for name in names]
+        else:
+            parts.append(f"{part}: {before!r} then, {after!r} now")
+    return "; ".join(parts) or "nothing that can be named"

@@ -1,0 +1,149 @@
+"""What has to hold before the first write: the plan is the one that was signed, here, today."""
+
+import json
+from datetime import datetime
+
+from cleanup.db.approvals import Approval, newest_approval
+from cleanup.db.catalog import Fingerprint, Table, database_identity
+from cleanup.db.connection import Connection
+from cleanup.db.findings import hashes_in_digest_order
+from cleanup.db.plans import Plan, PlanState, plan_leaves
+from cleanup.db.session import server_clock
+from cleanup.db.targets import Target
+from cleanup.engine.batch import difference
+from cleanup.engine.digest import compute_digests
+from cleanup.engine.job import Job, leaves_of, targets_of
+from cleanup.errors import (
+    ApprovalExpired,
+    BeforeCutover,
+    DigestDiffers,
+    PlanForeign,
+    PlanNotApproved,
+    PlanStale,
+    PlanUnfinished,
+)
+from cleanup.links import MATCHER_VERSION
+
+_NEW_PLAN = "make a new plan and have it approved."
+
+
+def require_finished(plan: Plan) -> bytes:
+    """The digest of a finished plan; raise PlanUnfinished for any other."""
+    if plan.state is not PlanState.FINISHED or plan.digest is None:
+        raise PlanUnfinished(
+            f"plan {plan.plan_id} is {plan.state.value}",
+            hint="run `cleanup plan` again to finish it, or make a new one.",
+        )
+    return plan.digest
+
+
+def require_here(connection: Connection, plan: Plan) -> None:
+    """Raise PlanForeign unless the plan was made in this very database."""
+    present = database_identity(connection)
+    planned = plan.database_identity
+    if (present.system_identifier, present.database_oid) != (planned.system_identifier, planned.database_oid):
+        raise PlanForeign(
+            f"plan {plan.plan_id} was made in database {planned.database_name!r} of server {planned.system_identifier}, "
+            f"this is {present.database_name!r} of {present.system_identifier}",
+            hint="connect to that database, or make a plan here.",
+        )
+
+
+def require_same_rules(plan: Plan, job: Job) -> None:
+    """Raise PlanStale where policy, matcher or config would decide differently than the plan did."""
+    if plan.policy_digest != job.policy.digest:
+        raise PlanStale(
+            f"the policy has changed: plan {plan.plan_id} has {plan.policy_name} {plan.policy_version} "
+            f"({plan.policy_digest.hex()[:16]}), the file is {job.policy.name} {job.policy.version} "
+            f"({job.policy.digest.hex()[:16]})",
+            hint=_NEW_PLAN,
+        )
+    if plan.matcher_version != MATCHER_VERSION:
+        raise PlanStale(
+            f"the matcher has changed: plan {plan.plan_id} has version {plan.matcher_version}, this is {MATCHER_VERSION}",
+            hint=_NEW_PLAN,
+        )
+    present = job.config.result_settings()
+    if plan.settings != present:
+        raise PlanStale(f"the config has changed: {_settings_difference(plan.settings, present)}", hint=_NEW_PLAN)
+
+
+def require_same_tables(
+    connection: Connection, plan: Plan, tables: list[Table]
+) -> tuple[dict[int, Target], dict[int, Fingerprint]]:
+    """The plan's targets and fingerprints; raise PlanStale where a table, key or collation version has changed."""
+    planned = {leaf.leaf_name: leaf for leaf in plan_leaves(connection, plan.plan_id)}
+    present = {leaf.leaf_name: leaf for _, leaf in leaves_of(connection, tables)}
+    for name, leaf in planned.items():
+        now = present.get(name)
+        if now is None or now.fingerprint != leaf.fingerprint:
+            raise PlanStale(
+                f"{name} has changed since the plan: {difference(leaf.fingerprint, now.fingerprint if now else None)}",
+                hint=_NEW_PLAN,
+            )
+    targets = targets_of(tables, list(planned.values()), plan.cutover)
+    return targets, {leaf.leaf_number: leaf.fingerprint for leaf in planned.values()}
+
+
+def require_approval(connection: Connection, plan: Plan, now: datetime) -> Approval:
+    """The approval that the run will consume; raise what is wrong with it."""
+    digest = require_finished(plan)
+    approval = newest_approval(connection, plan.plan_id)
+    if approval is None:
+        raise PlanNotApproved(
+            f"plan {plan.plan_id} has no approval",
+            hint=f"after reading its report: cleanup approve {plan.plan_id} --digest {digest.hex()} --by NAME --ticket T",
+        )
+    if approval.digest != digest:
+        raise DigestDiffers(
+            f"the approval is for digest {approval.digest.hex()}, plan {plan.plan_id} has {digest.hex()}",
+            hint="read the plan's report and approve it again.",
+        )
+    if approval.expires_at <= now:
+        raise ApprovalExpired(
+            f"the approval of plan {plan.plan_id} by {approval.approver} ran out at {approval.expires_at.isoformat()}",
+            hint="have the plan approved again, or make a new one.",
+        )
+    return approval
+
+
+def require_signed_findings(connection: Connection, plan: Plan) -> None:
+    """Raise DigestDiffers unless the findings in the ledger still make the plan's digest."""
+    leaves = plan_leaves(connection, plan.plan_id)
+    digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan.plan_id))
+    if digests.plan != plan.digest:
+        raise DigestDiffers(
+            f"the findings of plan {plan.plan_id} make the digest {digests.plan.hex()}, signed was {(plan.digest or b'').hex()}",
+            hint="the ledger was changed behind the plan's back: keep it as evidence, and make a new plan.",
+        )
+
+
+def require_cutover(connection: Connection, plan: Plan) -> datetime:
+    """The server's time; raise BeforeCutover while the cutover has not come."""
+    now = server_clock(connection)
+    if now < plan.cutover:
+        left = str(plan.cutover - now).partition(".")[0]
+        raise BeforeCutover(
+            f"the cutover is {plan.cutover.isoformat()}, the server's clock says {now.isoformat()}: {left} to go",
+            hint="run the same command from then on.",
+        )
+    return now
+
+
+def _settings_difference(planned: dict[str, object], present: dict[str, object]) -> str:
+    parts: list[str] = []
+    for table in sorted(planned.keys() | present.keys()):
+        before, after = planned.get(table), present.get(table)
+        if before == after:
+            continue
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            parts.append(f"{table}: {'removed' if after is None else 'added'}")
+            continue
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) != after.get(key):
+                parts.append(f"{table}.{key}: {_plain(before.get(key))} then, {_plain(after.get(key))} now")
+    return "; ".join(parts)
+
+
+def _plain(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

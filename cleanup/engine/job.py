@@ -1,0 +1,72 @@
+"""What every verb that works on posts starts from: the config, the policy, and the tables as they are now."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cleanup import VERSION
+from cleanup.config import JobConfig
+from cleanup.db.catalog import Table, database_identity, describe_table, fingerprint
+from cleanup.db.connection import Connection
+from cleanup.db.plans import PlanBasis, PlanLeaf
+from cleanup.db.targets import Target
+from cleanup.errors import TableUnknown
+from cleanup.links import MATCHER_VERSION
+from cleanup.links.policy import Policy
+from cleanup.vocabulary import ColumnFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job: where the posts are, what is configured, which policy holds."""
+
+    dsn: str
+    config: JobConfig
+    policy: Policy
+    pattern_cache: Path | None
+
+    def formats(self) -> frozenset[ColumnFormat]:
+        """Every format that a configured column has."""
+        return frozenset(column.format for table in self.config.tables for column in table.columns)
+
+
+def describe_tables(connection: Connection, job: Job) -> list[Table]:
+    """Every configured table as the catalog has it, or the first refusal."""
+    return [describe_table(connection, table) for table in job.config.tables]
+
+
+def leaves_of(connection: Connection, tables: list[Table]) -> list[tuple[Table, PlanLeaf]]:
+    """The leaves of the tables in scan order, each with its fingerprint."""
+    found: list[tuple[Table, PlanLeaf]] = []
+    for table in tables:
+        for leaf in table.leaves:
+            content = fingerprint(connection, leaf, table.key_names())
+            if content is None:
+                raise TableUnknown(f"{leaf.full_name} is gone", hint="run the command again.")
+            found.append((table, PlanLeaf(len(found) + 1, table.name, leaf.full_name, content, leaf.row_estimate)))
+    return found
+
+
+def targets_of(tables: list[Table], leaves: list[PlanLeaf], cutover: datetime) -> dict[int, Target]:
+    """The targets of a plan's leaves, by leaf number; a leaf that is gone is left out."""
+    present = {leaf.full_name: (table, leaf) for table in tables for leaf in table.leaves}
+    return {
+        planned.leaf_number: Target(*present[planned.leaf_name], planned.leaf_number, cutover)
+        for planned in leaves
+        if planned.leaf_name in present
+    }
+
+
+def basis_of(connection: Connection, job: Job, base_plan_id: int | None) -> PlanBasis:
+    """Everything that a plan made now would depend on."""
+    return PlanBasis(
+        base_plan_id=base_plan_id,
+        code_version=VERSION,
+        matcher_version=MATCHER_VERSION,
+        policy_name=job.policy.name,
+        policy_version=job.policy.version,
+        policy_digest=job.policy.digest,
+        cutover=job.policy.cutover,
+        settings=job.config.result_settings(),
+        database_identity=database_identity(connection),
+    )

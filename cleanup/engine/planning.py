@@ -1,0 +1,162 @@
+"""Making a plan: lanes claim and scan chunks until none is left, then one pass makes the digest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cleanup.db.chunks import Chunk, claim_chunk, finish_chunk, next_place, renew_chunk, unfinished_chunks
+from cleanup.db.connection import SCAN_LIMITS, Connection, transaction
+from cleanup.db.copy_rows import copy_blocks
+from cleanup.db.database import Database
+from cleanup.db.events import add_event
+from cleanup.db.findings import Finding, copy_findings, first_number, hashes_in_digest_order
+from cleanup.db.ledger import require_ledger
+from cleanup.db.plans import (
+    Plan,
+    PlanLeaf,
+    PlanState,
+    create_plan,
+    find_unfinished_plan,
+    finish_plan,
+    get_plan,
+    plan_leaves,
+)
+from cleanup.db.targets import Target
+from cleanup.engine.digest import compute_digests
+from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, targets_of
+from cleanup.engine.lanes import IDLE_SECONDS, Stop, run_lanes
+from cleanup.engine.scan import ScanCounts, Scanner
+from cleanup.errors import PlanUnfinished, StoppedBySignal
+from cleanup.links.finder import Finder
+from cleanup.links.prefilter import Prefilter
+from cleanup.log import get_logger
+
+APPLICATION_NAME: Final = "cleanup plan"
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    job: Job
+    plan_id: int
+    since_xmin: str | None
+    targets: dict[int, Target]
+
+
+def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection, int], None]) -> Plan:
+    """Make a plan, or go on with the interrupted one that this config and policy would make again.
+
+    Raises StoppedBySignal between chunks where a signal asks for it; the same command goes on.
+    """
+    database = Database(job.dsn, APPLICATION_NAME)
+    try:
+        order = database.transact(lambda connection: _open_plan(connection, job, base_plan_id))
+        get_logger().info("plan.started", plan=order.plan_id, leaves=len(order.targets))
+        # Compiled once here, so that each lane finds it in the cache.
+        Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
+        stopped = run_lanes(
+            _scan_lane,
+            order,
+            job.config.pace.lanes,
+            lambda: on_tick(database.connection(), order.plan_id),
+        )
+        if database.transact(lambda connection: _is_incomplete(connection, order)):
+            raise StoppedBySignal(
+                f"plan {order.plan_id} was interrupted {'by a signal' if stopped else 'between chunks'}",
+                hint="run the same command again to go on with it.",
+            )
+        plan = database.transact(lambda connection: _finish(connection, order.plan_id))
+        get_logger().info("plan.finished", plan=plan.plan_id, digest=(plan.digest or b"").hex())
+        return plan
+    finally:
+        database.close()
+
+
+def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> _Order:
+    require_ledger(connection)
+    if base_plan_id is not None and get_plan(connection, base_plan_id).state is not PlanState.FINISHED:
+        raise PlanUnfinished(f"plan {base_plan_id} is not finished", hint="finish it first, or make a whole plan.")
+    tables = describe_tables(connection, job)
+    leaves = leaves_of(connection, tables)
+    basis = basis_of(connection, job, base_plan_id)
+    plan_id = find_unfinished_plan(connection, basis)
+    if plan_id is None or not _same_leaves(plan_leaves(connection, plan_id), [leaf for _, leaf in leaves]):
+        plan_id = create_plan(connection, basis, leaves)
+        add_event(connection, "plan.created", plan_id=plan_id)
+    plan = get_plan(connection, plan_id)
+    targets = targets_of(tables, plan_leaves(connection, plan_id), plan.cutover)
+    return _Order(job, plan_id, plan.since_xmin, targets)
+
+
+def _same_leaves(planned: list[PlanLeaf], present: list[PlanLeaf]) -> bool:
+    # The row estimates may have moved since; nothing else may.
+    return [replace(leaf, row_estimate=0) for leaf in planned] == [replace(leaf, row_estimate=0) for leaf in present]
+
+
+def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
+    pace = order.job.config.pace
+    ledger = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane}")
+    posts = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane} scan")
+    finder = Finder(order.job.policy)
+    prefilter = Prefilter.compile(order.job.policy, order.job.formats(), order.job.pattern_cache)
+    try:
+        while not stop.asked():
+            chunk = ledger.transact(
+                lambda connection: claim_chunk(
+                    connection, order.plan_id, order.targets, pace.chunk_rows, pace.lease_seconds
+                )
+            )
+            if chunk is not None:
+                _scan_chunk(order, chunk, ledger, posts, Scanner(finder, prefilter, order.targets[chunk.leaf_number]))
+            elif ledger.transact(lambda connection: unfinished_chunks(connection, order.plan_id)) == 0:
+                return
+            else:
+                stop.pause(IDLE_SECONDS)
+    finally:
+        ledger.close()
+        posts.close()
+
+
+def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, scanner: Scanner) -> None:
+    target = order.targets[chunk.leaf_number]
+
+    def renew() -> None:
+        ledger.transact(
+            lambda connection: renew_chunk(connection, order.plan_id, chunk, order.job.config.pace.lease_seconds)
+        )
+
+    def scan(connection: Connection) -> tuple[list[Finding], ScanCounts]:
+        with transaction(connection, SCAN_LIMITS, read_only=True):
+            blocks = copy_blocks(connection, target.scan(chunk.key_range, order.since_xmin))
+            return scanner.scan(blocks, first_number(chunk.chunk_number), renew)
+
+    findings, counts = posts.retry(scan)
+
+    def finish(connection: Connection) -> bool:
+        actionable = sum(finding.actionable for finding in findings)
+        ours = finish_chunk(connection, order.plan_id, chunk, len(findings), actionable, counts.as_json())
+        if ours:
+            copy_findings(connection, order.plan_id, findings)
+        return ours
+
+    if ledger.transact(finish):
+        get_logger().info(
+            "chunk.finished", plan=order.plan_id, chunk=chunk.chunk_number, rows=counts.rows, findings=len(findings)
+        )
+
+
+def _is_incomplete(connection: Connection, order: _Order) -> bool:
+    return (
+        next_place(connection, order.plan_id, order.targets) is not None
+        or unfinished_chunks(connection, order.plan_id) > 0
+    )
+
+
+def _finish(connection: Connection, plan_id: int) -> Plan:
+    plan = get_plan(connection, plan_id)
+    if plan.state is PlanState.SCANNING:
+        leaves = plan_leaves(connection, plan_id)
+        digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan_id))
+        finish_plan(connection, plan_id, digests.findings, digests.plan)
+        add_event(connection, "plan.finished", plan_id=plan_id, digest=digests.plan.hex())
+        plan = get_plan(connection, plan_id)
+    return plan

@@ -1,0 +1,36 @@
+"""How a run ends: closed with the head of its log, or interrupted with its checkpoint kept."""
+
+from cleanup.db.batches import batch_heads
+from cleanup.db.connection import Connection
+from cleanup.db.database import Database
+from cleanup.db.events import add_event
+from cleanup.db.run_chunks import unfinished_run_chunks
+from cleanup.db.runs import Run, RunState, close_run, get_run, interrupt_run
+from cleanup.engine.chain import run_head
+from cleanup.errors import StoppedBySignal
+from cleanup.log import get_logger
+
+
+def end_run(database: Database, run_id: int, *, stopped: bool) -> Run:
+    """Close a run whose chunks are all done; else mark it interrupted and raise StoppedBySignal."""
+    if database.transact(lambda connection: unfinished_run_chunks(connection, run_id)):
+        database.transact(lambda connection: _interrupt(connection, run_id))
+        raise StoppedBySignal(
+            f"run {run_id} was interrupted {'by a signal' if stopped else 'between batches'}",
+            hint="the checkpoint is kept: run the same command again to go on.",
+        )
+    return database.transact(lambda connection: close(connection, run_id, RunState.FINISHED))
+
+
+def close(connection: Connection, run_id: int, state: RunState) -> Run:
+    """Give a run its end in the open transaction, with the head over its batches."""
+    head = run_head(batch_heads(connection, run_id))
+    close_run(connection, run_id, state, head)
+    add_event(connection, f"run.{state.value}", run_id=run_id, log_head=head.hex())
+    get_logger().info(f"run.{state.value}", run=run_id, log_head=head.hex())
+    return get_run(connection, run_id)
+
+
+def _interrupt(connection: Connection, run_id: int) -> None:
+    interrupt_run(connection, run_id)
+    add_event(connection, "run.interrupted", run_id=run_id)

@@ -1,0 +1,180 @@
+"""One lane of a run: it leases chunks and works through them batch by batch, whatever kind of run it is."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, Generic, Protocol
+
+from cleanup.config import Pace
+from cleanup.db.batch_session import BatchDone, BatchGone, BatchRange, BatchRefused, BatchSession
+from cleanup.db.batches import Settlement, checkpoint
+from cleanup.db.catalog import Fingerprint
+from cleanup.db.connection import Connection, Limits
+from cleanup.db.database import Database
+from cleanup.db.run_chunks import RunChunk, claim_run_chunk, end_pass, release_run_chunk, unfinished_run_chunks
+from cleanup.db.targets import Target
+from cleanup.engine.batch import Batch, BatchPlace, rows_of
+from cleanup.engine.lanes import IDLE_SECONDS, Stop
+from cleanup.engine.pace import BatchSize
+from cleanup.engine.verdicts import Judge, SomeItem
+from cleanup.log import get_logger
+
+# How many items a lane reads ahead, outside of any batch.
+_PAGE: Final = 5_000
+# Where a batch was refused as a whole, its rows are written one by one, in smaller batches.
+_ONE_BY_ONE_FINDINGS: Final = 100
+# Rows that somebody held are visited again a little later.
+_BETWEEN_PASSES_SECONDS: Final = 0.5
+
+
+class Items(Protocol[SomeItem]):
+    """Where a run's items come from, page by page."""
+
+    def page(self, connection: Connection, chunk: RunChunk, after_number: int, items: int) -> list[SomeItem]:
+        """The next items of a chunk's pass, by finding number."""
+        ...
+
+    def judge_for(self, connection: Connection, target: Target, items: Sequence[SomeItem]) -> Judge[SomeItem]:
+        """The judge of these items, with whatever it has to look up before any lock is taken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """The run, its plan, its leaves as they were planned, and the pace it is to keep."""
+
+    run_id: int
+    plan_id: int
+    targets: dict[int, Target]
+    fingerprints: dict[int, Fingerprint]
+    pace: Pace
+
+
+class _After(Enum):
+    """How a batch ended, for the loop around it."""
+
+    WRITTEN = auto()
+    DONE_BEFORE = auto()
+    CHUNK_LOST = auto()
+
+
+class RunLane(Generic[SomeItem]):
+    """Works until no chunk is left or somebody asks to stop."""
+
+    def __init__(self, database: Database, place: RunPlace, items: Items[SomeItem], lane: int, stop: Stop) -> None:
+        self._database = database
+        self._place = place
+        self._items = items
+        self._lane = lane
+        self._stop = stop
+        self._size = BatchSize(place.pace.lock_target_ms, place.pace.batch_rows_max)
+
+    def work(self) -> None:
+        """Lease chunks and work through them."""
+        while not self._stop.asked():
+            chunk = self._database.transact(
+                lambda connection: claim_run_chunk(connection, self._place.run_id, self._place.pace.lease_seconds)
+            )
+            if chunk is not None:
+                self._work_chunk(chunk)
+            elif self._database.transact(lambda connection: unfinished_run_chunks(connection, self._place.run_id)) == 0:
+                return
+            else:
+                self._stop.pause(IDLE_SECONDS)
+
+    def _work_chunk(self, chunk: RunChunk) -> None:
+        if chunk.run_pass:
+            self._stop.pause(_BETWEEN_PASSES_SECONDS)
+        position = self._database.transact(lambda connection: checkpoint(connection, self._place.run_id, chunk))
+        ahead: deque[SomeItem] = deque()
+        while not self._stop.asked():
+            if not ahead:
+                ahead.extend(self._page(chunk, position))
+                if not ahead:
+                    self._database.transact(lambda connection: end_pass(connection, self._place.run_id, chunk))
+                    return
+            items = [ahead.popleft() for _ in range(min(self._size.findings, len(ahead)))]
+            match self._write(chunk, position, items):
+                case _After.WRITTEN:
+                    position = items[-1].finding_number
+                case _After.DONE_BEFORE:
+                    ahead.clear()
+                    position = self._database.transact(
+                        lambda connection: checkpoint(connection, self._place.run_id, chunk)
+                    )
+                case _After.CHUNK_LOST:
+                    return
+        self._database.transact(lambda connection: release_run_chunk(connection, self._place.run_id, chunk))
+
+    def _page(self, chunk: RunChunk, position: int) -> list[SomeItem]:
+        return self._database.transact(
+            lambda connection: self._items.page(connection, chunk, position, _PAGE), read_only=True
+        )
+
+    def _write(self, chunk: RunChunk, position: int, items: list[SomeItem]) -> _After:
+        try:
+            return self._batch(chunk, position, items, one_by_one=False)
+        except BatchRefused:
+            get_logger().warning("batch.refused", run=self._place.run_id, after=position, findings=len(items))
+        while items:
+            few, items = items[:_ONE_BY_ONE_FINDINGS], items[_ONE_BY_ONE_FINDINGS:]
+            after = self._batch(chunk, position, few, one_by_one=True)
+            if after is not _After.WRITTEN:
+                return after
+            position = few[-1].finding_number
+        return _After.WRITTEN
+
+    def _batch(self, chunk: RunChunk, position: int, items: list[SomeItem], *, one_by_one: bool) -> _After:
+        started = time.monotonic()
+
+        def attempt(connection: Connection) -> Settlement:
+            nonlocal started
+            judge = self._items.judge_for(connection, target, items)
+            started = time.monotonic()
+            batch = Batch(place, target, self._place.fingerprints[chunk.leaf_number], judge, rows_of(items))
+            with BatchSession(connection, target, covered, self._limits()) as session:
+                return batch.run(session, one_by_one=one_by_one)
+
+        target = self._place.targets[chunk.leaf_number]
+        place = BatchPlace(self._place.run_id, chunk.run_pass, chunk.run_pass + 1 >= self._place.pace.locked_passes)
+        covered = BatchRange(
+            self._place.run_id,
+            self._place.plan_id,
+            chunk,
+            position,
+            items[-1].finding_number,
+            self._lane,
+            len(items),
+        )
+        try:
+            settlement = self._database.retry(attempt, self._size.failed)
+        except BatchGone:
+            return _After.CHUNK_LOST
+        except BatchDone:
+            return _After.DONE_BEFORE
+        elapsed_ms = (time.monotonic() - started) * 1000
+        if not one_by_one:
+            self._size.measured(len(items), elapsed_ms)
+        get_logger().info(
+            "batch.committed",
+            run=self._place.run_id,
+            chunk=chunk.chunk_number,
+            run_pass=chunk.run_pass,
+            through=items[-1].finding_number,
+            outcomes=settlement.outcomes,
+            elapsed_ms=round(elapsed_ms),
+            head=settlement.head.hex(),
+        )
+        return _After.WRITTEN
+
+    def _limits(self) -> Limits:
+        target_ms = self._place.pace.lock_target_ms
+        return Limits(
+            lock_timeout_ms=self._place.pace.lock_timeout_ms,
+            statement_timeout_ms=max(10 * target_ms, 2_000),
+            # A lane that stalls is thrown out by the server, so that authors need not wait for it.
+            idle_timeout_ms=2 * target_ms,
+            transaction_timeout_ms=max(20 * target_ms, 4_000),
+        )

@@ -1,0 +1,158 @@
+"""Scanning a chunk: raw rows through the prefilter, decoding and exact matching only where it hits."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from operator import itemgetter
+from typing import Final
+
+from cleanup.db.catalog import TextColumn
+from cleanup.db.copy_rows import SCOPE_SLICE, ScannedRow, decode_row
+from cleanup.db.findings import Finding
+from cleanup.db.targets import Scope, Target
+from cleanup.engine.spans import encode_spans, finding_hash, value_hash
+from cleanup.links.edits import splice
+from cleanup.links.finder import Finder
+from cleanup.links.prefilter import Prefilter
+from cleanup.links.spans import Recognition, Span
+
+# A chunk is matched in pieces of about this size, so that long posts do not swell a lane's memory.
+BUFFER_BYTES: Final = 8 * 1024 * 1024
+
+_scope_letters: Final = itemgetter(SCOPE_SLICE)
+
+SpanClass = tuple[str, str, str, str, str, str]
+
+
+@dataclass(slots=True)
+class ScanCounts:
+    """What was counted on the way: rows by scope, spans by class, hosts, and what could not be read."""
+
+    rows: int = 0
+    bytes: int = 0
+    decoded: int = 0
+    null_predicates: int = 0
+    scopes: Counter[str] = field(default_factory=Counter)
+    spans: Counter[SpanClass] = field(default_factory=Counter)
+    hosts: Counter[str] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+
+    def as_json(self) -> dict[str, object]:
+        """The form the ledger keeps; span classes are [scope, column, platform, kind, decision, reason, count]."""
+        return {
+            "rows": self.rows,
+            "bytes": self.bytes,
+            "decoded": self.decoded,
+            "null_predicates": self.null_predicates,
+            "scopes": dict(self.scopes),
+            "spans": [[*span_class, count] for span_class, count in sorted(self.spans.items())],
+            "hosts": dict(self.hosts),
+            "counted": dict(self.counted),
+            "refusals": dict(self.refusals),
+        }
+
+
+class Scanner:
+    """Turns the raw rows of one leaf into findings, without knowing where they come from."""
+
+    def __init__(self, finder: Finder, prefilter: Prefilter, target: Target) -> None:
+        self._finder = finder
+        self._prefilter = prefilter
+        self._target = target
+        self._key_columns = len(target.table.key)
+
+    def scan(
+        self, blocks: Iterable[bytes], first_number: int, between_pieces: Callable[[], None]
+    ) -> tuple[list[Finding], ScanCounts]:
+        """Find every span in the rows; numbers go up from `first_number` + 1."""
+        counts = ScanCounts()
+        findings: list[Finding] = []
+        for rows in _pieces(blocks, BUFFER_BYTES):
+            for row in self._candidates(rows, counts):
+                for finding in self._find(row, counts):
+                    findings.append(replace(finding, finding_number=first_number + len(findings) + 1))
+            between_pieces()
+        return findings, counts
+
+    def _candidates(self, rows: list[bytes], counts: ScanCounts) -> Iterator[ScannedRow]:
+        for letters, number in Counter(map(_scope_letters, rows)).items():
+            counts.scopes[Scope(chr(letters[0])).stored] += number
+            counts.null_predicates += number if letters[1:] == b"n" else 0
+        buffer = b"".join(rows)
+        counts.rows += len(rows)
+        counts.bytes += len(buffer)
+        ends = list(accumulate(map(len, rows)))
+        seen_to = 0
+        for hit in self._prefilter.hits(buffer):
+            if hit > seen_to:
+                place = bisect_left(ends, hit)
+                seen_to = ends[place]
+                counts.decoded += 1
+                yield decode_row(rows[place], self._key_columns)
+
+    def _find(self, row: ScannedRow, counts: ScanCounts) -> Iterator[Finding]:
+        if row.scope is Scope.OUTSIDE:
+            return
+        for column, text in zip(self._target.table.columns, row.texts, strict=True):
+            if text is None:
+                continue
+            recognition = self._finder.find(text, column.format, json_paths=column.json_paths)
+            counts.counted.update(recognition.counted)
+            if recognition.spans or recognition.problem:
+                yield self._finding(row, column, text, recognition, counts)
+
+    def _finding(
+        self, row: ScannedRow, column: TextColumn, text: str, recognition: Recognition, counts: ScanCounts
+    ) -> Finding:
+        refusal = refusal_of(column, text, recognition) if row.scope is Scope.HISTORICAL else None
+        if refusal is not None:
+            counts.refusals[refusal] += 1
+        for span in recognition.spans:
+            counts.spans[_class_of(row.scope, column, span)] += 1
+            counts.hosts[span.host or span.kind] += 1
+        finding = Finding(
+            finding_number=0,
+            leaf_number=self._target.leaf_number,
+            column_number=column.number,
+            scope=row.scope.stored,
+            actionable=refusal is None
+            and row.scope is Scope.HISTORICAL
+            and any(span.decision.changes_text for span in recognition.spans),
+            refusal=refusal,
+            key=row.key,
+            created_at=row.created_at,
+            author=row.author,
+            value_hash=value_hash(text),
+            finding_hash=b"",
+            spans=encode_spans(recognition.spans),
+        )
+        return replace(finding, finding_hash=finding_hash(self._target.table.name, column.name, finding))
+
+
+def refusal_of(column: TextColumn, text: str, recognition: Recognition) -> str | None:
+    """Why a value can not be changed although it holds spans, known in advance."""
+    if recognition.problem is not None:
+        return "unreadable"
+    if column.max_length is not None and any(span.decision.changes_text for span in recognition.spans):
+        return "too_long" if len(splice(text, recognition.spans).after) > column.max_length else None
+    return None
+
+
+def _class_of(scope: Scope, column: TextColumn, span: Span) -> SpanClass:
+    return (scope.stored, column.name, span.platform, span.kind, span.decision.value, span.reason)
+
+
+def _pieces(blocks: Iterable[bytes], limit_bytes: int) -> Iterator[list[bytes]]:
+    piece: list[bytes] = []
+    size = 0
+    for block in blocks:
+        piece.append(block)
+        size += len(block)
+        if size >= limit_bytes:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece

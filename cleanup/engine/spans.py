@@ -1,0 +1,85 @@
+"""Spans and findings in their stored form, and the hashes that a plan's digest is made of."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from cleanup.db.findings import Finding
+from cleanup.links.spans import Span
+from cleanup.vocabulary import Decision
+
+_Stored: TypeAlias = "list[int | str | None | list[_Stored]]"
+
+
+def encode_spans(spans: Sequence[Span]) -> str:
+    """The compact JSON of a finding's spans; equal spans give an equal text."""
+    return json.dumps([_flatten(span) for span in spans], ensure_ascii=False, separators=(",", ":"))
+
+
+def decode_spans(text: str) -> tuple[Span, ...]:
+    """The spans of a finding."""
+    return tuple(_raise_up(stored) for stored in json.loads(text))
+
+
+def _flatten(span: Span) -> _Stored:
+    stored: _Stored = [
+        span.start,
+        span.end,
+        span.platform,
+        span.kind,
+        span.decision.value,
+        span.reason,
+        span.host,
+        span.replacement,
+    ]
+    if span.children:
+        stored.append([_flatten(child) for child in span.children])
+    return stored
+
+
+def _raise_up(stored: Sequence[object]) -> Span:
+    start, end, platform, kind, decision, reason, host, replacement, *children = stored
+    nested = children[0] if children else []
+    assert isinstance(start, int)
+    assert isinstance(end, int)
+    assert isinstance(nested, list)
+    return Span(
+        start=start,
+        end=end,
+        platform=str(platform),
+        kind=str(kind),
+        decision=Decision(decision),
+        reason=str(reason),
+        host=str(host),
+        replacement=None if replacement is None else str(replacement),
+        children=tuple(_raise_up(child) for child in nested),
+    )
+
+
+def value_hash(text: str) -> bytes:
+    """SHA-256 over a value's text in UTF-8: the same that the server computes."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
+    """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger."""
+    content = [
+        table_name,
+        list(finding.key),
+        column_name,
+        finding.scope,
+        finding.actionable,
+        finding.refusal,
+        finding.created_at.isoformat() if finding.created_at else None,
+        finding.author,
+        finding.value_hash.hex(),
+        finding.spans,
+    ]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).digest()
+
+
+def value_id(table_name: str, column_name: str, key: Sequence[str]) -> int:
+    """The number under which every log row of one value is found, whatever plan and run it comes from."""
+    content = json.dumps([table_name, column_name, list(key)], ensure_ascii=False, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big", signed=True)

@@ -1,0 +1,92 @@
+"""What is to become of one planned value, judged on the row as it is under our lock."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Protocol, TypeVar
+
+from cleanup.db.batch_session import LockedRow
+from cleanup.db.targets import Key
+from cleanup.links.edits import Edit
+
+
+class Outcome(Enum):
+    """Where a finding ends; every one ends in exactly one of these."""
+
+    CHANGED = "changed"
+    CHANGED_AFTER_EDIT = "changed_after_edit"
+    ALTERED_BY_TRIGGER = "altered_by_trigger"
+    RESTORED = "restored"
+    ALREADY_CLEAN = "already_clean"
+    ALREADY_RESTORED = "already_restored"
+    ROW_GONE = "row_gone"
+    EXEMPT_NOW = "exempt_now"
+    OUT_OF_SCOPE_NOW = "out_of_scope_now"
+    LOCKED_OUT = "locked_out"
+    REFUSED_BY_DATABASE = "refused_by_database"
+    UNREADABLE_NOW = "unreadable_now"
+    CONFLICT = "conflict"
+
+    @property
+    def leaves_work(self) -> bool:
+        """Whether somebody still has to do something about it: then the exit status is not zero."""
+        return self in _LEAVES_WORK
+
+
+_LEAVES_WORK: Final = frozenset(
+    {Outcome.LOCKED_OUT, Outcome.REFUSED_BY_DATABASE, Outcome.UNREADABLE_NOW, Outcome.CONFLICT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A new text for a value, and the edits that lead back from it."""
+
+    before: str
+    after: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of one value. `spans` counts its spans by outcome; `edited` says that an author came first."""
+
+    outcome: Outcome
+    change: Change | None = None
+    detail: str | None = None
+    edited: bool = False
+    spans: dict[str, int] = field(default_factory=dict)
+
+
+class Item(Protocol):
+    """One value that a run visits: a finding, or a log row of the run that is rolled back."""
+
+    @property
+    def finding_number(self) -> int:
+        """Where it stands in the plan."""
+        ...
+
+    @property
+    def column_number(self) -> int:
+        """The configured column."""
+        ...
+
+    @property
+    def key(self) -> Key:
+        """The key of its row."""
+        ...
+
+
+SomeItem = TypeVar("SomeItem", bound=Item)
+ItemJudged = TypeVar("ItemJudged", bound=Item, contravariant=True)
+
+
+class Judge(Protocol[ItemJudged]):
+    """Decides values; one kind applies a plan, the other rolls a run back."""
+
+    def judge(self, item: ItemJudged, row: LockedRow) -> Verdict:
+        """What becomes of the value, given the row as it is now."""
+        ...
+
+    def span_count(self, item: ItemJudged) -> int:
+        """How many spans the value has that the run is to change."""
+        ...

@@ -1,0 +1,270 @@
+-- The ledger: everything cleanup knows lives here, beside the posts, so that one transaction can hold
+-- a change, its log and its checkpoint. Closed sets are CHECKs; the code has the same sets with a reason per arrow.
+
+CREATE SCHEMA cleanup;
+COMMENT ON SCHEMA cleanup IS 'Ledger of the cleanup job: plans, approvals, runs and the reversible change log.';
+
+CREATE TABLE cleanup.migration (
+    migration_number int PRIMARY KEY,
+    name             text NOT NULL,
+    applied_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    applied_by       text NOT NULL DEFAULT session_user
+);
+
+-- A plan: what would be changed, and everything that result depends on.
+CREATE TABLE cleanup.plan (
+    plan_id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    base_plan_id      bigint REFERENCES cleanup.plan,
+    state             text NOT NULL DEFAULT 'scanning' CHECK (state IN ('scanning', 'finished', 'abandoned')),
+    code_version      text NOT NULL,
+    matcher_version   int NOT NULL,
+    policy_name       text NOT NULL,
+    policy_version    text NOT NULL,
+    policy_digest     bytea NOT NULL,
+    cutover           timestamptz NOT NULL,
+    settings          jsonb NOT NULL,
+    database_identity jsonb NOT NULL,
+    first_xmin        xid8 NOT NULL,
+    first_lsn         pg_lsn NOT NULL,
+    since_xmin        xid8,
+    planned_by        text NOT NULL DEFAULT session_user,
+    started_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at       timestamptz,
+    findings_digest   bytea,
+    digest            bytea,
+    CHECK ((base_plan_id IS NULL) = (since_xmin IS NULL)),
+    CHECK ((state = 'finished') = (digest IS NOT NULL)),
+    CHECK ((state = 'finished') = (finished_at IS NOT NULL))
+);
+COMMENT ON COLUMN cleanup.plan.first_xmin IS 'Every transaction that writes after the plan began has this number or a higher one.';
+COMMENT ON COLUMN cleanup.plan.settings IS 'The part of the job config that alters results; part of the digest.';
+
+-- The leaves a plan scans, in scan order: the table itself, or each partition.
+CREATE TABLE cleanup.plan_leaf (
+    plan_id     bigint NOT NULL REFERENCES cleanup.plan,
+    leaf_number smallint NOT NULL,
+    table_name  text NOT NULL,
+    leaf_name   text NOT NULL,
+    fingerprint jsonb NOT NULL,
+    row_estimate bigint NOT NULL,
+    PRIMARY KEY (plan_id, leaf_number),
+    UNIQUE (plan_id, leaf_name)
+);
+
+CREATE TABLE cleanup.plan_column (
+    plan_id       bigint NOT NULL REFERENCES cleanup.plan,
+    table_name    text NOT NULL,
+    column_number smallint NOT NULL,
+    column_name   text NOT NULL,
+    format        text NOT NULL CHECK (format IN ('text', 'html', 'markdown', 'json', 'url')),
+    PRIMARY KEY (plan_id, table_name, column_number),
+    UNIQUE (plan_id, table_name, column_name)
+);
+
+-- A chunk: a key range of a leaf, the unit of scanning. Rows are added by claims and finished once; none is hot.
+CREATE TABLE cleanup.chunk (
+    plan_id         bigint NOT NULL REFERENCES cleanup.plan,
+    chunk_number    int NOT NULL,
+    leaf_number     smallint NOT NULL,
+    after_key       text[],
+    through_key     text[],
+    state           text NOT NULL DEFAULT 'claimed' CHECK (state IN ('claimed', 'done')),
+    attempt         int NOT NULL DEFAULT 1,
+    lease_until     timestamptz NOT NULL,
+    lease_pid       int NOT NULL,
+    lease_backend   timestamptz NOT NULL,
+    findings        int,
+    actionable      int,
+    counts          jsonb,
+    finished_at     timestamptz,
+    PRIMARY KEY (plan_id, chunk_number),
+    FOREIGN KEY (plan_id, leaf_number) REFERENCES cleanup.plan_leaf,
+    CHECK ((state = 'done') = (counts IS NOT NULL AND findings IS NOT NULL AND actionable IS NOT NULL))
+);
+COMMENT ON COLUMN cleanup.chunk.through_key IS 'NULL: to the end of the leaf.';
+
+-- A finding: one column of one row with its spans. It holds offsets and what is put there, never a post's text.
+CREATE TABLE cleanup.finding (
+    plan_id        bigint NOT NULL,
+    finding_number bigint NOT NULL,
+    leaf_number    smallint NOT NULL,
+    column_number  smallint NOT NULL,
+    scope          text NOT NULL CHECK (scope IN ('historical', 'exempt', 'after_cutover', 'undated')),
+    actionable     boolean NOT NULL,
+    refusal        text CHECK (refusal IN ('too_long', 'unreadable')),
+    key            text[] NOT NULL,
+    created_at     timestamptz,
+    author         text,
+    value_hash     bytea NOT NULL,
+    finding_hash   bytea NOT NULL,
+    spans          text NOT NULL,
+    PRIMARY KEY (plan_id, finding_number)
+) PARTITION BY LIST (plan_id);
+COMMENT ON COLUMN cleanup.finding.finding_number IS 'Chunk number times 10^7 plus place in the chunk: rises in key order, with gaps.';
+COMMENT ON COLUMN cleanup.finding.spans IS 'JSON: [[start, end, platform, kind, decision, reason, host, replacement or null], ...], in code points.';
+
+CREATE TABLE cleanup.approval (
+    approval_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    plan_id     bigint NOT NULL REFERENCES cleanup.plan,
+    digest      bytea NOT NULL,
+    approver    text NOT NULL,
+    ticket      text NOT NULL,
+    approved_by text NOT NULL DEFAULT session_user,
+    approved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at  timestamptz NOT NULL CHECK (expires_at > approved_at),
+    revoked_at  timestamptz,
+    revoked_by  text,
+    CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
+);
+
+-- A run: one application of a plan, or the rollback of a run.
+CREATE TABLE cleanup.run (
+    run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind          text NOT NULL CHECK (kind IN ('apply', 'rollback')),
+    plan_id       bigint NOT NULL REFERENCES cleanup.plan,
+    source_run_id bigint REFERENCES cleanup.run,
+    approval_id   bigint UNIQUE REFERENCES cleanup.approval,
+    state         text NOT NULL DEFAULT 'running'
+                  CHECK (state IN ('running', 'interrupted', 'drift_stopped', 'cancelled', 'finished')),
+    code_version  text NOT NULL,
+    started_by    text NOT NULL DEFAULT session_user,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at   timestamptz,
+    log_head      bytea,
+    CHECK ((kind = 'rollback') = (source_run_id IS NOT NULL)),
+    CHECK ((kind = 'apply') = (approval_id IS NOT NULL)),
+    CHECK ((state IN ('drift_stopped', 'cancelled', 'finished')) = (finished_at IS NOT NULL)),
+    CHECK ((finished_at IS NULL) = (log_head IS NULL))
+);
+-- What was signed runs once: a second run of the same plan needs a new plan.
+CREATE UNIQUE INDEX run_one_apply_a_plan ON cleanup.run (plan_id) WHERE kind = 'apply';
+CREATE UNIQUE INDEX run_one_open_rollback ON cleanup.run (source_run_id) WHERE kind = 'rollback' AND finished_at IS NULL;
+
+-- A range of findings that a lane takes at once: the plan's chunks, seen from a run. A later pass takes up what
+-- an earlier one deferred.
+CREATE TABLE cleanup.run_chunk (
+    run_id         bigint NOT NULL REFERENCES cleanup.run,
+    chunk_number   int NOT NULL,
+    leaf_number    smallint NOT NULL,
+    after_number   bigint NOT NULL,
+    through_number bigint NOT NULL CHECK (through_number > after_number),
+    state          text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'claimed', 'done')),
+    pass           smallint NOT NULL DEFAULT 0,
+    attempt        int NOT NULL DEFAULT 0,
+    lease_until    timestamptz,
+    lease_pid      int,
+    lease_backend  timestamptz,
+    PRIMARY KEY (run_id, chunk_number),
+    CHECK ((state = 'claimed') <= (lease_until IS NOT NULL AND lease_pid IS NOT NULL AND lease_backend IS NOT NULL))
+);
+
+-- A batch: the rows written in one transaction. Its key says where it starts, and is inserted before any work:
+-- whoever tries the same batch again waits here for the first attempt's fate.
+CREATE TABLE cleanup.batch (
+    run_id         bigint NOT NULL REFERENCES cleanup.run,
+    pass           smallint NOT NULL,
+    after_number   bigint NOT NULL,
+    through_number bigint NOT NULL CHECK (through_number > after_number),
+    chunk_number   int NOT NULL,
+    attempt        int NOT NULL,
+    lane           smallint NOT NULL,
+    findings       int NOT NULL,
+    outcomes       jsonb,
+    span_outcomes  jsonb,
+    edited         int,
+    log_rows       int,
+    head           bytea,
+    lock_ms        real,
+    written_at     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, pass, after_number)
+) WITH (fillfactor = 50);
+
+-- What became of a finding that was not changed; for the changed ones the log row says so.
+CREATE TABLE cleanup.outcome (
+    run_id         bigint NOT NULL REFERENCES cleanup.run,
+    finding_number bigint NOT NULL,
+    pass           smallint NOT NULL,
+    outcome        text NOT NULL CHECK (outcome IN ('already_clean', 'row_gone', 'exempt_now', 'out_of_scope_now', 'locked_out',
+                                                    'refused_by_database', 'unreadable_now', 'already_restored', 'conflict')),
+    detail         text,
+    PRIMARY KEY (run_id, finding_number)
+);
+
+-- Findings whose row somebody else held; the next pass takes them up.
+CREATE TABLE cleanup.deferral (
+    run_id         bigint NOT NULL REFERENCES cleanup.run,
+    pass           smallint NOT NULL,
+    finding_number bigint NOT NULL,
+    PRIMARY KEY (run_id, pass, finding_number)
+);
+
+-- The change log: for each changed value what stood there, what stands there now, and the hashes that prove it.
+CREATE TABLE cleanup.change_log (
+    run_id         bigint NOT NULL,
+    finding_number bigint NOT NULL,
+    pass           smallint NOT NULL,
+    leaf_number    smallint NOT NULL,
+    column_number  smallint NOT NULL,
+    outcome        text NOT NULL CHECK (outcome IN ('changed', 'changed_after_edit', 'altered_by_trigger', 'restored')),
+    value_id       bigint NOT NULL,
+    key            text[] NOT NULL,
+    created_at     timestamptz,
+    author         text,
+    hash_before    bytea NOT NULL,
+    hash_after     bytea NOT NULL,
+    salt           bytea NOT NULL,
+    edits          text NOT NULL,
+    chain          bytea NOT NULL,
+    logged_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (run_id, finding_number)
+) PARTITION BY LIST (run_id);
+CREATE INDEX change_log_value ON cleanup.change_log (value_id);
+COMMENT ON TABLE cleanup.change_log IS 'Sensitive: holds the removed links. One partition a run.';
+COMMENT ON COLUMN cleanup.change_log.value_id IS 'First 8 bytes of a hash over table, column and key: finds every log row of one value.';
+COMMENT ON COLUMN cleanup.change_log.edits IS 'JSON: [[start after the change, removed text, text that stands there now], ...], in code points.';
+COMMENT ON COLUMN cleanup.change_log.chain IS 'Hash over the row and the chain value of the row before it in the batch.';
+
+CREATE TABLE cleanup.event (
+    event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    plan_id  bigint REFERENCES cleanup.plan,
+    run_id   bigint REFERENCES cleanup.run,
+    name     text NOT NULL,
+    detail   jsonb NOT NULL DEFAULT '{}',
+    by_role  text NOT NULL DEFAULT session_user
+);
+
+-- Adds the partition that holds one plan's findings. Attached, since that leaves readers of other plans alone.
+CREATE FUNCTION cleanup.add_finding_partition(of_plan bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE cleanup.finding_%s (LIKE cleanup.finding INCLUDING ALL)', of_plan);
+    EXECUTE format('ALTER TABLE cleanup.finding ATTACH PARTITION cleanup.finding_%s FOR VALUES IN (%s)', of_plan, of_plan);
+END $$;
+
+-- Adds the partition that holds one run's log.
+CREATE FUNCTION cleanup.add_log_partition(of_run bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE cleanup.change_log_%s (LIKE cleanup.change_log INCLUDING ALL)', of_run);
+    EXECUTE format('ALTER TABLE cleanup.change_log ATTACH PARTITION cleanup.change_log_%s FOR VALUES IN (%s)', of_run, of_run);
+END $$;
+
+-- Ends a batch's transaction unless each of its rows was written just as computed: a trigger may refuse or alter one.
+CREATE FUNCTION cleanup.require_written(expected bigint, written bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF written IS DISTINCT FROM expected THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL001',
+            MESSAGE = format('%s of %s rows were written as computed', written, expected);
+    END IF;
+END $$;
+
+-- Whether the session that took a lease is still there. A pooler that hands the session on makes this true for
+-- longer than it should be; then the lease's own end decides.
+CREATE FUNCTION cleanup.lease_is_alive(until timestamptz, pid int, backend timestamptz) RETURNS boolean LANGUAGE sql
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT until > clock_timestamp() AND EXISTS (
+        SELECT FROM pg_stat_activity AS a WHERE a.pid = $2 AND a.backend_start = $3
+    )
+$$;

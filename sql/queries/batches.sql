@@ -1,0 +1,47 @@
+-- name: open
+-- First in its transaction: whoever tries the same batch again waits here until this attempt is decided.
+-- No row means that another lane has taken the chunk over, or that the run is not running any more.
+INSERT INTO cleanup.batch (run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings)
+SELECT c.run_id, c.pass, %(after_number)s, %(through_number)s, c.chunk_number, c.attempt, %(lane)s, %(findings)s
+  FROM cleanup.run_chunk AS c
+  JOIN cleanup.run AS r ON r.run_id = c.run_id AND r.state = 'running'
+ WHERE c.run_id = %(run_id)s AND c.chunk_number = %(chunk_number)s AND c.attempt = %(attempt)s AND c.state = 'claimed'
+   AND c.pass = %(pass)s
+   FOR SHARE OF r, c
+RETURNING after_number;
+
+-- name: settle
+-- What the batch came to, in its own transaction: this row is the checkpoint.
+UPDATE cleanup.batch
+   SET outcomes = %(outcomes)s, span_outcomes = %(span_outcomes)s, edited = %(edited)s, log_rows = %(log_rows)s, head = %(head)s,
+       lock_ms = extract(epoch FROM clock_timestamp() - now()) * 1000
+ WHERE run_id = %(run_id)s AND pass = %(pass)s AND after_number = %(after_number)s;
+
+-- name: checkpoint
+-- How far a pass over a chunk has come.
+SELECT coalesce(max(b.through_number), %(after_number)s) FROM cleanup.batch AS b
+ WHERE b.run_id = %(run_id)s AND b.pass = %(pass)s
+   AND b.after_number >= %(after_number)s AND b.after_number < %(through_number)s;
+
+-- name: heads
+-- The batches in order, for the head of the run.
+SELECT pass, after_number, through_number, log_rows, head FROM cleanup.batch
+ WHERE run_id = %(run_id)s ORDER BY pass, after_number;
+
+-- name: totals
+-- What a run has come to so far, from its batches alone.
+SELECT count(*)::bigint, coalesce(sum(findings), 0)::bigint, coalesce(sum(edited), 0)::bigint,
+       coalesce(sum(log_rows), 0)::bigint, coalesce(max(lock_ms), 0)::float8,
+       min(written_at), max(written_at)
+  FROM cleanup.batch WHERE run_id = %(run_id)s;
+
+-- name: outcome_counts
+-- Findings and spans by outcome.
+SELECT k.outcome, sum(k.findings)::bigint, sum(k.spans)::bigint
+  FROM cleanup.batch AS b
+ CROSS JOIN LATERAL (
+        SELECT o.key AS outcome, o.value::bigint AS findings, 0::bigint AS spans FROM jsonb_each_text(b.outcomes) AS o
+        UNION ALL
+        SELECT s.key, 0, s.value::bigint FROM jsonb_each_text(b.span_outcomes) AS s) AS k
+ WHERE b.run_id = %(run_id)s
+ GROUP BY k.outcome ORDER BY k.outcome;

@@ -1,0 +1,43 @@
+-- name: add
+-- In the transaction of the change itself; where the row stands is taken from its finding.
+INSERT INTO cleanup.change_log (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at,
+                                author, hash_before, hash_after, salt, edits, chain)
+SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e.outcome, e.value_id, f.key, f.created_at,
+       f.author, e.hash_before, e.hash_after, e.salt, e.edits, e.chain
+  FROM unnest(%(numbers)s::bigint[], %(outcomes)s::text[], %(value_ids)s::bigint[], %(hashes_before)s::bytea[],
+              %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[])
+       AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain)
+  JOIN cleanup.finding AS f ON f.plan_id = %(plan_id)s AND f.finding_number = e.finding_number;
+
+-- name: page
+-- A run's log by finding number.
+SELECT run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at, author, hash_before,
+       hash_after, salt, edits, chain, logged_at
+  FROM cleanup.change_log
+ WHERE run_id = %(run_id)s AND finding_number > %(after_number)s AND finding_number <= %(through_number)s
+ ORDER BY finding_number LIMIT %(rows)s;
+
+-- name: deferred
+-- The log rows whose posts somebody held when an earlier pass of a rollback came by.
+SELECT g.run_id, g.finding_number, g.pass, g.leaf_number, g.column_number, g.outcome, g.value_id, g.key, g.created_at, g.author,
+       g.hash_before, g.hash_after, g.salt, g.edits, g.chain, g.logged_at
+  FROM cleanup.deferral AS d
+  JOIN cleanup.change_log AS g ON g.run_id = %(source_run_id)s AND g.finding_number = d.finding_number
+ WHERE d.run_id = %(run_id)s AND d.pass = %(pass)s
+   AND d.finding_number > %(after_number)s AND d.finding_number <= %(through_number)s
+ ORDER BY d.finding_number LIMIT %(rows)s;
+
+-- name: later
+-- What our own later runs did to the same values, oldest first.
+SELECT run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at, author, hash_before,
+       hash_after, salt, edits, chain, logged_at
+  FROM cleanup.change_log
+ WHERE value_id = ANY (%(value_ids)s::bigint[]) AND run_id > %(run_id)s
+ ORDER BY value_id, logged_at, run_id;
+
+-- name: places
+-- What the numbers of a log row stand for.
+SELECT l.leaf_number, c.column_number, l.table_name, l.leaf_name, c.column_name
+  FROM cleanup.plan_leaf AS l
+  JOIN cleanup.plan_column AS c ON c.plan_id = l.plan_id AND c.table_name = l.table_name
+ WHERE l.plan_id = %(plan_id)s;

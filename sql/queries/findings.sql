@@ -1,0 +1,55 @@
+-- name: receive
+-- Findings arrive by binary COPY, in the transaction that finishes their chunk.
+COPY cleanup.finding (plan_id, finding_number, leaf_number, column_number, scope, actionable, refusal, key, created_at, author,
+                      value_hash, finding_hash, spans)
+FROM STDIN (FORMAT BINARY);
+
+-- name: in_digest_order
+-- The one order that depends on neither lanes nor chunk boundaries: table, key as text, column.
+SELECT f.finding_hash
+  FROM cleanup.finding AS f
+  JOIN cleanup.plan_leaf AS l ON l.plan_id = f.plan_id AND l.leaf_number = f.leaf_number
+  JOIN cleanup.plan_column AS c
+    ON c.plan_id = f.plan_id AND c.table_name = l.table_name AND c.column_number = f.column_number
+ WHERE f.plan_id = %(plan_id)s
+ ORDER BY l.table_name COLLATE "C", f.key COLLATE "C", c.column_name COLLATE "C";
+
+-- name: page
+-- A page of what a run has to do, by finding number; the range is a chunk's.
+SELECT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, f.refusal, f.key, f.created_at, f.author,
+       f.value_hash, f.finding_hash, f.spans
+  FROM cleanup.finding AS f
+ WHERE f.plan_id = %(plan_id)s AND f.finding_number > %(after_number)s AND f.finding_number <= %(through_number)s
+   AND f.actionable
+ ORDER BY f.finding_number LIMIT %(findings)s;
+
+-- name: deferred
+-- What an earlier pass put off, because somebody held the row.
+SELECT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, f.refusal, f.key, f.created_at, f.author,
+       f.value_hash, f.finding_hash, f.spans
+  FROM cleanup.deferral AS d
+  JOIN cleanup.finding AS f ON f.plan_id = %(plan_id)s AND f.finding_number = d.finding_number
+ WHERE d.run_id = %(run_id)s AND d.pass = %(pass)s
+   AND d.finding_number > %(after_number)s AND d.finding_number <= %(through_number)s
+ ORDER BY d.finding_number LIMIT %(findings)s;
+
+-- name: sample
+-- A fixed sample of what is to be done, spread evenly: the first finding behind each of some numbers.
+SELECT DISTINCT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, f.refusal, f.key, f.created_at,
+       f.author, f.value_hash, f.finding_hash, f.spans
+  FROM (SELECT c.chunk_number::bigint * 10000000 + s AS place
+          FROM cleanup.chunk AS c
+         CROSS JOIN LATERAL generate_series(0, c.findings - 1, greatest(1, %(every)s::int)) AS s
+         WHERE c.plan_id = %(plan_id)s AND c.actionable > 0) AS p
+ CROSS JOIN LATERAL (SELECT * FROM cleanup.finding AS g
+                      WHERE g.plan_id = %(plan_id)s AND g.finding_number > p.place AND g.actionable
+                      ORDER BY g.finding_number LIMIT 1) AS f
+ ORDER BY f.finding_number LIMIT %(findings)s;
+
+-- name: all
+-- Every finding, for reports and reconciliation, by number.
+SELECT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, f.refusal, f.key, f.created_at, f.author,
+       f.value_hash, f.finding_hash, f.spans
+  FROM cleanup.finding AS f
+ WHERE f.plan_id = %(plan_id)s AND f.finding_number > %(after_number)s
+ ORDER BY f.finding_number LIMIT %(findings)s;

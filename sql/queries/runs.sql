@@ -1,0 +1,48 @@
+-- name: create_apply
+-- Consumes the approval. A second job finds the run there already: one plan has one run.
+INSERT INTO cleanup.run (kind, plan_id, approval_id, code_version)
+VALUES ('apply', %(plan_id)s, %(approval_id)s, %(code_version)s)
+ON CONFLICT DO NOTHING
+RETURNING run_id;
+
+-- name: create_rollback
+-- A second job that rolls back the same run finds this one open already.
+INSERT INTO cleanup.run (kind, plan_id, source_run_id, code_version)
+SELECT 'rollback', r.plan_id, r.run_id, %(code_version)s FROM cleanup.run AS r WHERE r.run_id = %(source_run_id)s
+ON CONFLICT DO NOTHING
+RETURNING run_id;
+
+-- name: add_log
+-- The run's own log partition, so that a purge drops it whole.
+SELECT cleanup.add_log_partition(%(run_id)s);
+
+-- name: apply_of
+-- The one run of a plan, whatever its state.
+SELECT run_id FROM cleanup.run WHERE plan_id = %(plan_id)s AND kind = 'apply';
+
+-- name: open_rollback_of
+-- The rollback of a run that is still open: the same command goes on with it.
+SELECT run_id FROM cleanup.run WHERE source_run_id = %(source_run_id)s AND kind = 'rollback' AND finished_at IS NULL;
+
+-- name: get
+-- One run, whole.
+SELECT run_id, kind, plan_id, source_run_id, approval_id, state, code_version, started_by, created_at, finished_at, log_head
+  FROM cleanup.run WHERE run_id = %(run_id)s;
+
+-- name: all
+-- Every run, newest first, for status.
+SELECT run_id, kind, plan_id, source_run_id, approval_id, state, code_version, started_by, created_at, finished_at, log_head
+  FROM cleanup.run ORDER BY run_id DESC;
+
+-- name: resume
+-- running stays running: its lanes may have been killed.
+UPDATE cleanup.run SET state = 'running' WHERE run_id = %(run_id)s AND state IN ('running', 'interrupted');
+
+-- name: interrupt
+-- Asked to stop between batches; the checkpoint is kept.
+UPDATE cleanup.run SET state = 'interrupted' WHERE run_id = %(run_id)s AND state = 'running';
+
+-- name: close
+-- The end of a run, once; the head over its batches goes with it.
+UPDATE cleanup.run SET state = %(state)s, finished_at = clock_timestamp(), log_head = %(log_head)s
+ WHERE run_id = %(run_id)s AND state IN ('running', 'interrupted');
