@@ -1,0 +1,101 @@
+"""What becomes of the share codes of a text: the cues and links on their lines decide."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cleanup.links.lines import Lines, Spellings
+from cleanup.links.outcomes import decided_span
+from cleanup.links.rules import KindRule, ShareCodeRule
+from cleanup.links.share_codes import ShareCode, ShareCodeScanner, Surroundings
+from cleanup.links.spans import Span
+from cleanup.links.templates import link_fields
+
+_SHORT_LINK = "a short link"
+_CHANGED_LINK = "a link that goes"
+
+
+class LinksOnLines:
+    """Where the links stand that say whose share codes are beside them."""
+
+    def __init__(self, changed: Sequence[int], short: Sequence[int]) -> None:
+        self._changed = sorted(changed)
+        self._short = sorted(short)
+
+    def has_short(self, lines: Lines) -> bool:
+        """Whether a short link of the platform stands on the current line."""
+        return _any_within(self._short, lines.start, lines.end)
+
+    def cue(self, lines: Lines) -> str | None:
+        """What the links on the current line say of the codes there, or None."""
+        if self.has_short(lines):
+            return _SHORT_LINK
+        return _CHANGED_LINK if _any_within(self._changed, lines.start, lines.end) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _LineFacts:
+    cue: str | None
+    copying: bool
+    other_app: bool
+
+
+class CodeReader:
+    """Finds and decides the share codes of one rule."""
+
+    def __init__(self, rule: ShareCodeRule, placeholder: str) -> None:
+        self._rule = rule
+        self._placeholder = placeholder
+        self._scanner = ShareCodeScanner(rule)
+        self._cues = Spellings(rule.cues, rule.fillers)
+        self._copying = Spellings(rule.copying_cues, rule.fillers)
+        self._other_apps = Spellings(rule.other_app_cues, rule.fillers)
+
+    def read(self, text: str, lines: Lines, urls: Sequence[tuple[int, int]], links: LinksOnLines) -> list[Span]:
+        """The spans of the codes that stand in no URL."""
+        spans: list[Span] = []
+        number = 0
+        facts: _LineFacts | None = None
+        for code in self._scanner.scan(text):
+            while number < len(urls) and urls[number][1] <= code.start:
+                number += 1
+            if number < len(urls) and urls[number][0] < code.end:
+                continue
+            if lines.move_to(code.start) or facts is None:
+                facts = self._facts(lines, links)
+            if not facts.other_app:
+                spans.append(self._span(text, code, facts, lines.live_cue()))
+        return spans
+
+    def _facts(self, lines: Lines, links: LinksOnLines) -> _LineFacts:
+        plain = self._cues.plain(lines.blanked())
+        cue = links.cue(lines) or self._cues.first_in(plain)
+        copying = links.has_short(lines) or self._copying.first_in(plain) is not None
+        return _LineFacts(cue, copying, cue is None and self._other_apps.first_in(plain) is not None)
+
+    def _span(self, text: str, code: ShareCode, facts: _LineFacts, live_cue: str | None) -> Span:
+        rule = self._rule_for(code, facts)
+        written = text[code.start : code.end]
+        return decided_span(
+            code.start,
+            code.end,
+            rule,
+            kind=rule.kind,
+            host="",
+            reason=rule.reason.replace("{cue}", facts.cue or ""),
+            live_cue=live_cue,
+            placeholder=self._placeholder,
+            fields=lambda: link_fields(platform=rule.platform, kind=rule.kind, host="", rest="", url=written),
+        )
+
+    def _rule_for(self, code: ShareCode, facts: _LineFacts) -> KindRule:
+        if code.surroundings is Surroundings.CURRENCY:
+            return self._rule.strong
+        # Brackets stand around many things, so there a word for copying must say that it is a code.
+        beside = facts.cue is not None and (facts.copying or code.surroundings is not Surroundings.BRACKETS)
+        return self._rule.weak_beside_cue if beside else self._rule.weak_without_cue
+
+
+def _any_within(positions: Sequence[int], start: int, end: int) -> bool:
+    number = bisect_left(positions, start)
+    return number < len(positions) and positions[number] < max(end, start + 1)

@@ -1,0 +1,107 @@
+"""Which rule of the policy a host, or an app scheme, falls under."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from cleanup.links.rules import HostMatch, HostRule, KindRule, SchemeRule, TokenRule
+
+_PATH_END: Final = "/?#"
+_LONGEST_PATH: Final = 256
+_DIGITS: Final = re.compile(r"[0-9]")
+
+
+class HostTable:
+    """The hosts and schemes of one policy, looked up by whole labels from the right."""
+
+    def __init__(self, hosts: Iterable[HostRule], schemes: Iterable[SchemeRule], tokens: Iterable[TokenRule]) -> None:
+        self._by_host: dict[tuple[str, HostMatch], list[HostRule]] = {}
+        for rule in hosts:
+            self._by_host.setdefault((rule.host, rule.match), []).append(rule)
+        for rules in self._by_host.values():
+            rules.sort(key=lambda rule: len(rule.path), reverse=True)
+        self._names = frozenset(host for host, _ in self._by_host)
+        self._by_scheme: dict[str, list[SchemeRule]] = {}
+        for scheme_rule in schemes:
+            self._by_scheme.setdefault(scheme_rule.scheme, []).append(scheme_rule)
+        for targets in self._by_scheme.values():
+            targets.sort(key=lambda rule: len(rule.target), reverse=True)
+        self.longest_scheme = max(map(len, self._by_scheme), default=0)
+        self._tokens: dict[str, list[TokenRule]] = {}
+        for token in tokens:
+            self._tokens.setdefault(token.host, []).append(token)
+
+    def root(self, host: str) -> str | None:
+        """The shortest host of the policy that covers this one, or None."""
+        found: str | None = None
+        for suffix in _suffixes(host):
+            if suffix in self._names:
+                found = suffix
+        return found
+
+    def host_rule(self, host: str, rest: str) -> HostRule | None:
+        """The rule for a URL; the longest host wins, then the longest path.
+
+        `host` is mapped as a browser does, `rest` is path, query and fragment.
+        """
+        path = rest[:_LONGEST_PATH].lower()
+        path = path if path.startswith("/") else "/" + path
+        for depth, suffix in enumerate(_suffixes(host)):
+            if suffix not in self._names:
+                continue
+            matches = (HostMatch.EXACT, HostMatch.SUFFIX) if depth == 0 else (HostMatch.SUFFIX,)
+            found = self._longest_path(suffix, matches, path)
+            # One label more than `*.suffix` outranks the suffix itself, and any host that is named outranks it.
+            if depth == 1 and (wild := self._longest_path(suffix, (HostMatch.ONE_LABEL,), path)):
+                found = wild
+            if found:
+                return found
+        return None
+
+    def scheme_rule(self, scheme: str, target: str) -> KindRule | None:
+        """The rule for an app's deep link; `target` is what stands after `://`."""
+        lowered = target[:_LONGEST_PATH].lower()
+        for rule in self._by_scheme.get(scheme, ()):
+            if _is_under(lowered, rule.target):
+                return rule.kind
+        return None
+
+    def is_scheme(self, scheme: str) -> bool:
+        """Whether the policy has a rule for this app scheme."""
+        return scheme in self._by_scheme
+
+    def token_lengths(self, host: str, rest: str) -> tuple[str, tuple[int, ...]] | None:
+        """The path before a short host's token and the lengths it may have, tried in order."""
+        for suffix in _suffixes(host):
+            for token in self._tokens.get(suffix, ()):
+                if rest[: len(token.path)].lower() == token.path:
+                    return token.path, token.lengths
+        return None
+
+    def _longest_path(self, host: str, matches: tuple[HostMatch, ...], path: str) -> HostRule | None:
+        best: HostRule | None = None
+        for match in matches:
+            for rule in self._by_host.get((host, match), ()):
+                if _is_under(path, rule.path, digits=rule.digits):
+                    if best is None or len(rule.path) > len(best.path):
+                        best = rule
+                    break
+        return best
+
+
+def _suffixes(host: str) -> Iterable[str]:
+    suffix = host
+    while suffix:
+        yield suffix
+        suffix = suffix.partition(".")[2]
+
+
+def _is_under(path: str, prefix: str, *, digits: bool = False) -> bool:
+    if not path.startswith(prefix):
+        return False
+    if not prefix or prefix[-1] in "/_":
+        return True
+    following = path[len(prefix) : len(prefix) + 1]
+    if digits:
+        return bool(_DIGITS.match(following))
+    return following == "" or following in _PATH_END

@@ -1,0 +1,153 @@
+"""The byte patterns that every link of a policy shows, however it is spelled.
+
+Each pattern is either the literal of a host, or independent of any host: so a policy of a thousand
+hosts costs hardly more than one of ten. Patterns are written over UTF-8 bytes.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from cleanup.links.rules import Policy, ShareCodeRule
+from cleanup.vocabulary import ColumnFormat
+
+_HOST: Final = "[0-9A-Za-z_-]"
+_DOT: Final = r"(?:\xe3\x80\x82|\xef\xbc\x8e|\xef\xbd\xa1)"
+_AUTHORITY: Final = r"""[!$-.0-;=@-\[\]_a-z~]"""
+# Non-ASCII characters that a browser drops from a host or turns into letters, digits and hyphens.
+_MAPPED: Final = (
+    r"(?:\xc2[\xaa\xad\xb2\xb3\xb9\xba]|\xc4[\xb2\xb3]|\xc5\xbf|\xc7[\x87-\x8c\xb1-\xb3]|\xca[\xb0-\xb8]|\xcb[\xa1-\xa3]"
+    r"|\xe1[\xb4-\xb6][\x80-\xbf]|\xe2\x80\x8b|\xe2\x81[\xa0\xb0-\xbf]|\xe2\x82[\x80-\xa8]|\xe2[\x84\x85\x91-\x93][\x80-\xbf]"
+    r"|\xe2\xb1[\xbc\xbd]|\xe3[\x89-\x8f][\x80-\xbf]|\xea\x9f[\xb2-\xb4]|\xef\xac[\x80-\x86]|\xef\xb8\x8f|\xef\xb9[\x8d-\x8f\xa3]|\xef\xb8[\xb3\xb4]"
+    r"|\xef\xbb\xbf|\xef\xbc[\x8d\x90-\x99\xa1-\xba\xbf]|\xef\xbd[\x81-\x9a]|\xf0\x90\x9e\xa5"
+    r"|\xf0\x9d[\x90-\x9f][\x80-\xbf]|\xf0\x9f[\x84-\x86][\x80-\xbf]|\xf0\x9f\xaf[\x80-\xbf])"
+)
+_DOT_IN_HOST: Final = rf"(?:{_DOT}(?:{_HOST}|{_MAPPED}))"
+_EMOJI: Final = (
+    r"\xf0\x9f[\x80-\xbf][\x80-\xbf]|\xe2(?:\x80\xbc|\x81\x89|\x83\xa3|\x84[\xa2\xb9]|[\x86-\x9f\xa4\xac\xad][\x80-\xbf])"
+    r"|\xe3\x80[\xb0\xbd]|\xe3\x8a[\x97\x99]|\xef\xb8[\x8e\x8f]|\xc2[\xa9\xae]"
+)
+_PERCENT: Final = "%(?:25){0,2}"
+_ENCODED_SLASH: Final = rf"{_PERCENT}(?:2f|5c)"
+_INNER_AUTHORITY: Final = rf"(?:[0-9A-Za-z._~:@!$'()*+,;=-]|{_PERCENT}(?:40|3a))*"
+# A percent-encoded letter, digit, hyphen, dot or non-ASCII byte; on the level of the slashes or one deeper.
+_ENCODED_HOST: Final = "%(?:25){0,3}(?:2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|[89a-f][0-9a-f])"
+# ASCII escapes but for "&'<=>, which serializers write as a matter of course and no host or code holds.
+_JSON_ASCII: Final = r"\\u00(?:2[0134589a-f]|3[0-9abf]|[4-7][0-9a-f])"
+_REFERENCE_ASCII: Final = (
+    r"&#(?:0*(?:3[3567]|4[0-9]|5[0-9]|6[34-9]|[78][0-9]|9[0-9]|1[01][0-9]|12[0-6])[^0-9]"
+    r"|x0*(?:2[13-589a-f]|3[0-9abf]|[4-7][0-9a-f])[^0-9a-f])"
+    r"|&(?:period|sol|colon|lowbar|percnt|lpar|rpar|excl|commat|num|bsol|hyphen|shy|dollar|zerowidthspace"
+    r"|nobreak|negative[a-z]+space|[a-z](?:fr|opf|scr));?"
+)
+_REFERENCE_DOT: Final = r"&#(?:0*(?:12290|65294|65377)|x0*(?:3002|ff0e|ff61))(?:;|[^0-9a-f])"
+_JSON_DOT: Final = r"\\u(?:3002|ff0e|ff61)"
+
+
+@dataclass(frozen=True, slots=True)
+class BytePattern:
+    """One pattern; `literal` is its length where it is a host, whose neighbours are looked at too."""
+
+    expression: str
+    literal: int = 0
+
+
+def byte_patterns(policy: Policy, formats: frozenset[ColumnFormat]) -> tuple[BytePattern, ...]:
+    """Every pattern that a value in one of the formats must show to hold a link of the policy."""
+    escapes = _Escapes(formats)
+    hosts = tuple(BytePattern(re.escape(host), len(host)) for host in policy_roots(policy))
+    others = (*_obfuscated(policy, escapes), *_schemes(policy, escapes), *_codes(policy, escapes))
+    return (*hosts, *(BytePattern(expression) for expression in others))
+
+
+def policy_roots(policy: Policy) -> tuple[str, ...]:
+    """The hosts whose links are reported, without those that another one covers."""
+    names = {rule.host for rule in policy.hosts if rule.kind.decision is not None or rule.kind.counted}
+    return tuple(sorted(host for host in names if not any(suffix in names for suffix in _parents(host))))
+
+
+def _parents(host: str) -> Iterator[str]:
+    parent = host.partition(".")[2]
+    while parent:
+        yield parent
+        parent = parent.partition(".")[2]
+
+
+class _Escapes:
+    """How the formats can spell the characters around a link."""
+
+    def __init__(self, formats: frozenset[ColumnFormat]) -> None:
+        self.json = ColumnFormat.JSON in formats
+        self.references = bool(formats & {ColumnFormat.HTML, ColumnFormat.MARKDOWN})
+        self.markdown = ColumnFormat.MARKDOWN in formats
+        colon, slash = [r"\\*:"], [r"\\*/"]
+        if self.json:
+            colon.append(r"\\u003a")
+            slash.append(r"\\u002f")
+        if self.references:
+            colon.append("&(?:#0*58|#x0*3a|colon);?")
+            slash.append("&(?:#0*47|#x0*2f|sol);?")
+        self.colon = f"(?:{'|'.join(colon)})"
+        self.slash = f"(?:{'|'.join(slash)})"
+
+    def marks(self, marks: str, *, before: bool) -> str:
+        """An alternation of the marks around a code, raw or escaped."""
+        spelled = [_bytes(mark) for mark in marks]
+        if self.json:
+            spelled += [r"\\u[0-9a-f]{4}", r"\\*/"] if before else [r"\\"]
+        if self.references:
+            spelled += [";", "&#(?:[0-9]{2,6}|x[0-9a-f]{2,6})", "&(?:yen|cent|pound|copy|reg)"] if before else ["&"]
+        return "|".join(spelled)
+
+
+def _obfuscated(policy: Policy, escapes: _Escapes) -> Iterator[str]:
+    labels = sorted({label for root in policy_roots(policy) for label in root.split(".")[1:]})
+    after_dot = "|".join(map(re.escape, labels))
+    if labels:
+        yield rf"{_HOST}{_DOT}(?:{after_dot})"
+    scheme = rf"{escapes.colon}{escapes.slash}{{2,}}{_AUTHORITY}*"
+    yield rf"{scheme}(?:{_MAPPED}|{_DOT_IN_HOST}|%[0-9a-f]{{2}})"
+    yield rf"(?:{_ENCODED_SLASH}){{2,}}{_INNER_AUTHORITY}{_ENCODED_HOST}"
+    yield rf"{_PERCENT}3a(?:/|{_ENCODED_SLASH}){{2,}}{_INNER_AUTHORITY}{_ENCODED_HOST}"
+    if escapes.json:
+        yield _JSON_ASCII
+        yield rf"{scheme}\\u"
+        yield rf"{_HOST}{_JSON_DOT}(?:{after_dot})"
+    if escapes.references:
+        yield _REFERENCE_ASCII
+        yield rf"{scheme}&(?:#|[a-z])"
+        yield rf"{_HOST}{_REFERENCE_DOT}"
+    if escapes.markdown:
+        yield rf"{_HOST}\\[.-]{_HOST}"
+
+
+def _schemes(policy: Policy, escapes: _Escapes) -> Iterator[str]:
+    names = sorted({rule.scheme for rule in policy.schemes if rule.kind.decision is not None})
+    if names:
+        anyone = "|".join(map(re.escape, names))
+        yield rf"(?:{anyone})(?:{escapes.colon}|{_PERCENT}3a)(?:{escapes.slash}|%)"
+
+
+def _codes(policy: Policy, escapes: _Escapes) -> Iterator[str]:
+    for rule in policy.share_codes:
+        before, after = escapes.marks(rule.wrappers, before=True), escapes.marks(rule.wrappers, before=False)
+        shortest, longest = rule.strong_lengths.start, rule.strong_lengths.stop - 1
+        yield rf"(?:{before})[0-9A-Za-z]{{{shortest},{longest}}}(?:{after})"
+        yield from _weak_codes(rule, escapes)
+
+
+def _weak_codes(rule: ShareCodeRule, escapes: _Escapes) -> Iterator[str]:
+    code = rf"[0-9A-Za-z]{{{rule.weak_length}}}"
+    before, after = escapes.marks(rule.wrappers, before=True), escapes.marks(rule.wrappers, before=False)
+    yield rf"(?:{before}|{_EMOJI}){code}(?:{after}|{_EMOJI})"
+    for pair in (*rule.brackets, *rule.pairs):
+        opening, closing = escapes.marks(pair[0], before=True), escapes.marks(pair[1], before=False)
+        yield rf"(?:{opening}){code}(?:{closing})"
+    if rule.delimiters:
+        before, after = escapes.marks(rule.delimiters, before=True), escapes.marks(rule.delimiters, before=False)
+        yield rf"(?:{before}){code}(?:{after})"
+
+
+def _bytes(mark: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in mark.encode("utf-8"))

@@ -1,0 +1,127 @@
+"""Every link of one running text, decided: URLs, deep links and share codes, line by line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cleanup.links.code_decisions import CodeReader, LinksOnLines
+from cleanup.links.decide import Judge
+from cleanup.links.host_table import HostTable
+from cleanup.links.lines import Lines, LiveCueFinder
+from cleanup.links.outcomes import decided_span
+from cleanup.links.rules import Policy
+from cleanup.links.scanner import UrlScanner
+from cleanup.links.spans import Span
+from cleanup.links.templates import link_fields
+from cleanup.links.urls import GIVEN_BACK, Extent, Url
+
+_MARKDOWN_GIVEN_BACK: Final = GIVEN_BACK + "*_~"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A link that markup holds apart from its text; `position` says on which line it stands."""
+
+    position: int
+    url: Url
+    written: str
+
+
+@dataclass(slots=True)
+class TextLinks:
+    """What one text holds: spans over the text, all URLs seen, and one span or None a target.
+
+    The spans' `replacement` is plain text. The span of a target is empty and stands at its
+    position: its place is for the caller to fill in.
+    """
+
+    spans: list[Span] = field(default_factory=list)
+    urls: list[tuple[int, int]] = field(default_factory=list)
+    targets: list[Span | None] = field(default_factory=list)
+    counted: list[str] = field(default_factory=list)
+
+
+class TextReader:
+    """Reads running texts under one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._table = HostTable(policy.hosts, policy.schemes, policy.tokens)
+        self._scanner = UrlScanner(self._table)
+        self._live = LiveCueFinder(policy.live_cues)
+        self._codes = [CodeReader(rule, policy.placeholder) for rule in policy.share_codes]
+
+    def judge(self, resolution: Mapping[str, str]) -> Judge:
+        """A judge that knows this resolution map."""
+        return Judge(self._table, resolution)
+
+    def extents(self, text: str, *, markdown: bool = False) -> list[Extent]:
+        """Every URL of the text."""
+        return self._scanner.scan(text, _MARKDOWN_GIVEN_BACK if markdown else GIVEN_BACK)
+
+    def read(self, text: str, judge: Judge, *, markdown: bool = False, targets: Sequence[Target] = ()) -> TextLinks:
+        """Find and decide every link of the text, and the links that markup holds beside it."""
+        found = TextLinks()
+        extents = self.extents(text, markdown=markdown)
+        found.urls = [(extent.start, extent.end) for extent in extents]
+        lines = Lines(text, found.urls, self._live)
+        decider = _Decider(self._policy, self._table, judge, lines)
+        for extent in extents:
+            target = Target(extent.start, extent.url, text[extent.start : extent.end])
+            if span := decider.span(target, extent.end):
+                found.spans.append(span)
+        found.targets = [decider.span(target, target.position) for target in targets]
+        found.counted = decider.counted
+        if self._codes:
+            decided = (*found.spans, *(span for span in found.targets if span))
+            links = LinksOnLines([span.start for span in decided if span.decision.changes_text], decider.short_links)
+            for reader in self._codes:
+                found.spans += reader.read(text, lines, found.urls, links)
+            found.spans.sort(key=lambda span: span.start)
+        return found
+
+
+class _Decider:
+    """Decides the URLs of one text and notes which of them count, and which are cues for codes."""
+
+    def __init__(self, policy: Policy, table: HostTable, judge: Judge, lines: Lines) -> None:
+        self._policy = policy
+        self._table = table
+        self._judge = judge
+        self._lines = lines
+        self.counted: list[str] = []
+        self.short_links: list[int] = []
+
+    def span(self, target: Target, end: int) -> Span | None:
+        """The span of one URL, or None where it is not ours."""
+        verdict = self._judge.verdict(target.url, target.written)
+        if verdict is None:
+            return None
+        rule = verdict.rule
+        if rule.is_code_cue:
+            self.short_links.append(target.position)
+        if rule.counted:
+            self.counted.append(self._table.root(verdict.host) or verdict.host)
+        if rule.decision is None:
+            return None
+        return decided_span(
+            target.position,
+            end,
+            rule,
+            kind=verdict.kind,
+            host=verdict.host,
+            reason=verdict.reason,
+            live_cue=self._live_cue(target.position) if rule.beside_live_cue else None,
+            placeholder=self._policy.placeholder,
+            fields=lambda: link_fields(
+                platform=rule.platform,
+                kind=verdict.kind,
+                host=verdict.url.host,
+                rest=verdict.url.rest,
+                url=target.written,
+            ),
+        )
+
+    def _live_cue(self, position: int) -> str | None:
+        self._lines.move_to(position)
+        return self._lines.live_cue()

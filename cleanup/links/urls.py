@@ -1,0 +1,228 @@
+"""Where a URL begins and ends in running text, and what its parts are."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from cleanup.links.hosts import DOTS, DROPPED, browser_host, maps_into_host
+
+# Printable ASCII but for <>"{}|\^ and backtick, which end a URL as white space and controls do.
+_URL: Final = r"!#-;=?-\[\]_a-z~"
+_AUTHORITY_END: Final = "/?#"
+_AUTHORITY: Final = re.compile(r"[!$-.0-;=@-\[\]_a-z~]*+")
+_TAIL: Final = re.compile(rf"[{_URL}]*+")
+_ESCAPED_TAIL: Final = re.compile(rf"(?:[{_URL}]|\\/)*+")
+_SLASHES: Final = re.compile(r"/*+")
+_ESCAPED_SLASHES: Final = re.compile(r"(?:\\/|/)*+")
+_BRACED: Final = re.compile(rf"[{_URL}\"]*+")
+_PORT: Final = re.compile(r"[0-9]*+")
+_ALNUM: Final = re.compile(r"[0-9A-Za-z]*+")
+GIVEN_BACK: Final = ".,;:!?'"
+_WHOLE: Final = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*+):)?[/\\]{2,}+([^/\\?#]*+)(.*)\Z", re.DOTALL)
+_WHOLE_BARE: Final = re.compile(
+    rf"([0-9A-Za-z_-]++(?:[{DOTS}][0-9A-Za-z_-]++)++\.?(?::[0-9]*+)?)([/?#].*)?\Z", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """One URL, cut into parts.
+
+    `scheme` is lower case and empty where the URL has none. `authority` and `rest` are as written
+    (`\\/` read as `/`); `rest` is everything from the path on. `host` is mapped as a browser does,
+    and empty where no browser would open the URL.
+    """
+
+    scheme: str
+    authority: str
+    rest: str
+
+    @property
+    def host(self) -> str:
+        """The host that a browser would go to."""
+        return browser_host(self.authority)
+
+    @property
+    def is_web(self) -> bool:
+        """Whether the URL names http or https."""
+        return self.scheme in ("http", "https")
+
+    @property
+    def target(self) -> str:
+        """What stands after `://`."""
+        return self.authority + self.rest
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A URL found in a text, with its offsets; `cut` says that text is glued to its end."""
+
+    start: int
+    end: int
+    rest_start: int
+    url: Url
+    cut: bool = False
+
+
+def whole_url(value: str) -> Url | None:
+    """Read a whole value (an attribute, a Markdown target, a decoded parameter) as one URL.
+
+    Such a value ends nowhere but at its end; `\\` counts as `/`, as in a browser.
+    """
+    value = value.strip()
+    if found := _WHOLE.match(value):
+        scheme, authority, rest = found.groups()
+        return Url((scheme or "").lower(), authority, rest.replace("\\", "/"))
+    if found := _WHOLE_BARE.match(value):
+        return Url("", _plain_dots(found.group(1)), (found.group(2) or "").replace("\\", "/"))
+    return None
+
+
+class UrlReader:
+    """Reads URLs out of one text; none ends with a character of `given_back`."""
+
+    def __init__(self, text: str, given_back: str = GIVEN_BACK) -> None:
+        self._text = text
+        self._given_back = given_back
+
+    def after_scheme(self, start: int, scheme: str, after: int, limit: int) -> Extent:
+        """The URL whose scheme stands at `start`; `after` is the offset behind `://`, `limit` where another begins."""
+        text = self._text
+        escaped = text[after - 1] == "/" and text[after - 2] == "\\"
+        slashes = _ESCAPED_SLASHES if escaped else _SLASHES
+        host_start = after
+        if scheme in ("http", "https"):
+            host_start = _end_of(slashes, text, after, limit)
+        host_end = _authority_end(text, host_start, limit)
+        end = self._tail_end(host_start, host_end, limit, _ESCAPED_TAIL if escaped else _TAIL)
+        host_end = min(host_end, end)
+        rest = text[host_end:end]
+        url = Url(scheme, text[host_start:host_end], rest.replace("\\/", "/") if escaped else rest)
+        return Extent(start, end, host_end, url)
+
+    def without_scheme(self, start: int, host_start: int, host_end: int, limit: int) -> Extent:
+        """The URL whose host stands at `host_start`, with no scheme before it; `start` may take in `//`."""
+        text = self._text
+        authority_end = host_end
+        if text.startswith("./", host_end, limit):
+            authority_end += 1
+        elif text.startswith(":", host_end, limit):
+            port_end = _end_of(_PORT, text, host_end + 1, limit)
+            authority_end = port_end if port_end > host_end + 1 else host_end
+        end = authority_end
+        if authority_end < limit and text[authority_end] in _AUTHORITY_END:
+            end = self._tail_end(host_start, authority_end, limit, _TAIL)
+        authority_end = min(authority_end, end)
+        url = Url("", _plain_dots(text[host_start:authority_end]), text[authority_end:end])
+        return Extent(start, end, authority_end, url)
+
+    def _tail_end(self, host_start: int, host_end: int, limit: int, tail: re.Pattern[str]) -> int:
+        text, end = self._text, host_end
+        if host_end < limit and text[host_end] in "/?#\\":
+            end = _end_of(tail, text, host_end, limit)
+            while end < limit and text[end] == "{" and text[end - 1] == "=":
+                closed = _braces_end(text, end, limit)
+                if closed == end:
+                    break
+                end = _end_of(tail, text, closed, limit)
+        return self._without_trailing(host_start, end)
+
+    def _without_trailing(self, start: int, end: int) -> int:
+        """Give trailing punctuation and unbalanced closing brackets back to the text."""
+        text = self._text
+        surplus: dict[str, int] = {}
+        while end > start:
+            mark = text[end - 1]
+            if mark in ")]":
+                if mark not in surplus:
+                    opening = "(" if mark == ")" else "["
+                    surplus[mark] = text.count(mark, start, end) - text.count(opening, start, end)
+                if surplus[mark] <= 0:
+                    return end
+                surplus[mark] -= 1
+            elif mark not in self._given_back:
+                return end
+            end -= 1
+        return end
+
+
+def cut_token(text: str, extent: Extent, path: str, lengths: tuple[int, ...]) -> Extent:
+    """The URL of a short host with a token of known length: only a query may follow the token."""
+    url = extent.url
+    letters = _ALNUM.match(url.rest, len(path))
+    run = letters.end() - len(path) if letters else 0
+    for length in lengths:
+        if run >= length:
+            kept = url.rest[: len(path) + length]
+            if len(url.rest) == len(kept) or url.rest.startswith("?", len(kept)):
+                return extent
+            end = extent.rest_start
+            for _ in kept:
+                end += 2 if text[end] == "\\" else 1
+            return Extent(extent.start, end, extent.rest_start, Url(url.scheme, url.authority, kept), cut=True)
+    return extent
+
+
+def _plain_dots(host: str) -> str:
+    return host if host.isascii() else "".join("." if mark in DOTS else mark for mark in host)
+
+
+def _authority_end(text: str, start: int, limit: int) -> int:
+    end = start
+    while True:
+        end = _end_of(_AUTHORITY, text, end, limit)
+        if end >= limit or text[end].isascii():
+            return end
+        following = _past_host_characters(text, end, start, limit)
+        if following == end:
+            return end
+        end = following
+
+
+def _past_host_characters(text: str, position: int, start: int, limit: int) -> int:
+    """Past non-ASCII characters that a browser reads as part of the host; `position` where there is none."""
+    end = position
+    while end < limit and not text[end].isascii():
+        mark = text[end]
+        if mark in DOTS:
+            if end == start or not _is_host_character(text, end - 1) or not _is_host_character(text, end + 1):
+                break
+        elif mark not in DROPPED and not maps_into_host(mark):
+            break
+        end += 1
+    # Dropped characters at the very end belong to the text, unless more of the URL follows.
+    if end >= limit or not (text[end] in _AUTHORITY_END or _AUTHORITY.fullmatch(text[end])):
+        while end > position and text[end - 1] in DROPPED:
+            end -= 1
+    return end
+
+
+def _is_host_character(text: str, position: int) -> bool:
+    if position >= len(text):
+        return False
+    mark = text[position]
+    if mark.isascii():
+        return mark.isalnum() or mark in "-_"
+    return mark in DROPPED or maps_into_host(mark)
+
+
+def _braces_end(text: str, start: int, limit: int) -> int:
+    """Behind the brace that closes the one at `start`, or `start` where none does."""
+    depth, position = 0, start
+    while position < limit:
+        if text[position] == "{":
+            depth += 1
+        elif text[position] == "}":
+            depth -= 1
+            if depth == 0:
+                return position + 1
+        else:
+            return start
+        position = _end_of(_BRACED, text, position + 1, limit)
+    return start
+
+
+def _end_of(pattern: re.Pattern[str], text: str, start: int, limit: int) -> int:
+    """Where a pattern that can match nothing ends."""
+    found = pattern.match(text, start, limit)
+    return found.end() if found else start
