@@ -1,6 +1,6 @@
 """The job config: read from TOML, validated once at the door, frozen from then on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -83,6 +83,10 @@ class JobConfig:
     tables: tuple[TableConfig, ...]
     pace: Pace
     approval: Approval
+
+    def with_lanes(self, lanes: int) -> "JobConfig":
+        """The same job with another number of lanes."""
+        return replace(self, pace=replace(self.pace, lanes=lanes))
 
     def result_settings(self) -> dict[str, object]:
         """The part that alters results, in a canonical form: what a plan's digest covers."""

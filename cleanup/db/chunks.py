@@ -29,6 +29,16 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkCounts:
+    """What one finished chunk counted."""
+
+    leaf_number: int
+    findings: int
+    actionable: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
 class _Last:
     chunk_number: int
     leaf_number: int
@@ -120,10 +130,10 @@ def unfinished_chunks(connection: Connection, plan_id: int) -> int:
     return int(row[0]) if row else 0
 
 
-def chunk_counts(connection: Connection, plan_id: int) -> list[tuple[int, Counts]]:
-    """Leaf number and counts of each finished chunk, in order."""
-    rows = connection.execute(statement("chunks.counts"), {"plan_id": plan_id}).fetchall()
-    return [(int(leaf_number), dict(counts)) for leaf_number, counts in rows]
+def chunk_counts(connection: Connection, plan_id: int) -> list[ChunkCounts]:
+    """The counts of each finished chunk, in order."""
+    with connection.cursor(row_factory=args_row(ChunkCounts)) as cursor:
+        return cursor.execute(statement("chunks.counts"), {"plan_id": plan_id}).fetchall()
 
 
 def renew_chunk(connection: Connection, plan_id: int, chunk: Chunk, lease_seconds: int) -> bool:
@@ -144,3 +154,9 @@ def actionable_findings(connection: Connection, plan_id: int) -> int:
     """How many findings a run of the plan has to visit."""
     row = connection.execute(statement("chunks.actionable"), {"plan_id": plan_id}).fetchone()
     return int(row[0]) if row else 0
+
+
+def plan_progress(connection: Connection, plan_id: int) -> tuple[int, int]:
+    """How many rows the plan has read, and how many the catalog expects."""
+    row = connection.execute(statement("chunks.progress"), {"plan_id": plan_id}).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

@@ -169,3 +169,9 @@ def finish_plan(connection: Connection, plan_id: int, findings_digest: bytes, di
     connection.execute(
         statement("plans.finish"), {"plan_id": plan_id, "findings_digest": findings_digest, "digest": digest}
     )
+
+
+def all_plans(connection: Connection) -> list[Plan]:
+    """Every plan, newest first."""
+    with connection.cursor(row_factory=args_row(Plan)) as cursor:
+        return cursor.execute(statement("plans.all")).fetchall()

@@ -1,6 +1,6 @@
 """What every verb that works on posts starts from: the config, the policy, and the tables as they are now."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +32,10 @@ class Job:
 
 def describe_tables(connection: Connection, job: Job) -> list[Table]:
     """Every configured table as the catalog has it, or the first refusal."""
-    return [describe_table(connection, table) for table in job.config.tables]
+    tables = [describe_table(connection, table) for table in job.config.tables]
+    if job.policy.exempt_rows_are_kept:
+        return tables
+    return [replace(table, exempt=None, exempt_by=None) for table in tables]
 
 
 def leaves_of(connection: Connection, tables: list[Table]) -> list[tuple[Table, PlanLeaf]]:

@@ -25,7 +25,8 @@ from cleanup.db.targets import Target
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, targets_of
 from cleanup.engine.lanes import IDLE_SECONDS, Stop, run_lanes
-from cleanup.engine.scan import ScanCounts, Scanner
+from cleanup.engine.scan import Scanner
+from cleanup.engine.scan_counts import ScanCounts
 from cleanup.errors import PlanUnfinished, StoppedBySignal
 from cleanup.links.finder import Finder
 from cleanup.links.prefilter import Prefilter

@@ -45,7 +45,9 @@ class RollbackJudge:
         for before, after in zip(later, later[1:], strict=False):
             if before.hash_after != after.hash_before:
                 return None
-        return shift(edits, [decode_edits(row.edits) for row in later])
+        shifted = [edit for edit in shift(edits, [decode_edits(row.edits) for row in later]) if edit is not None]
+        # A place that a later run of ours wrote over has to be given back by that run's own rollback first.
+        return shifted if len(shifted) == len(edits) else None
 
 
 def _restored(item: LogRow, text: str, edits: Sequence[Edit]) -> Verdict:

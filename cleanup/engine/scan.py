@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import accumulate
 from operator import itemgetter
 from typing import Final
@@ -12,6 +12,7 @@ from cleanup.db.catalog import TextColumn
 from cleanup.db.copy_rows import SCOPE_SLICE, ScannedRow, decode_row
 from cleanup.db.findings import Finding
 from cleanup.db.targets import Scope, Target
+from cleanup.engine.scan_counts import ScanCounts, SpanClass
 from cleanup.engine.spans import encode_spans, finding_hash, value_hash
 from cleanup.links.edits import splice
 from cleanup.links.finder import Finder
@@ -22,37 +23,6 @@ from cleanup.links.spans import Recognition, Span
 BUFFER_BYTES: Final = 8 * 1024 * 1024
 
 _scope_letters: Final = itemgetter(SCOPE_SLICE)
-
-SpanClass = tuple[str, str, str, str, str, str]
-
-
-@dataclass(slots=True)
-class ScanCounts:
-    """What was counted on the way: rows by scope, spans by class, hosts, and what could not be read."""
-
-    rows: int = 0
-    bytes: int = 0
-    decoded: int = 0
-    null_predicates: int = 0
-    scopes: Counter[str] = field(default_factory=Counter)
-    spans: Counter[SpanClass] = field(default_factory=Counter)
-    hosts: Counter[str] = field(default_factory=Counter)
-    counted: Counter[str] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
-
-    def as_json(self) -> dict[str, object]:
-        """The form the ledger keeps; span classes are [scope, column, platform, kind, decision, reason, count]."""
-        return {
-            "rows": self.rows,
-            "bytes": self.bytes,
-            "decoded": self.decoded,
-            "null_predicates": self.null_predicates,
-            "scopes": dict(self.scopes),
-            "spans": [[*span_class, count] for span_class, count in sorted(self.spans.items())],
-            "hosts": dict(self.hosts),
-            "counted": dict(self.counted),
-            "refusals": dict(self.refusals),
-        }
 
 
 class Scanner:

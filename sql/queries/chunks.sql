@@ -39,7 +39,7 @@ SELECT count(*) FROM cleanup.chunk WHERE plan_id = %(plan_id)s AND state <> 'don
 
 -- name: counts
 -- What each finished chunk counted, for progress and totals.
-SELECT c.leaf_number, c.counts FROM cleanup.chunk AS c
+SELECT c.leaf_number, c.findings, c.actionable, c.counts FROM cleanup.chunk AS c
  WHERE c.plan_id = %(plan_id)s AND c.state = 'done' ORDER BY c.chunk_number;
 
 -- name: renew
@@ -50,3 +50,9 @@ UPDATE cleanup.chunk SET lease_until = clock_timestamp() + make_interval(secs =>
 -- name: actionable
 -- How many findings a run of the plan has to visit.
 SELECT coalesce(sum(actionable), 0)::bigint FROM cleanup.chunk WHERE plan_id = %(plan_id)s AND state = 'done';
+
+-- name: progress
+-- Rows read so far, and how many the catalog expects.
+SELECT coalesce((SELECT sum((c.counts ->> 'rows')::bigint) FROM cleanup.chunk AS c
+                  WHERE c.plan_id = %(plan_id)s AND c.state = 'done'), 0)::bigint,
+       (SELECT coalesce(sum(l.row_estimate), 0)::bigint FROM cleanup.plan_leaf AS l WHERE l.plan_id = %(plan_id)s);

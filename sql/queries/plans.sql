@@ -55,3 +55,10 @@ SELECT table_name, column_number, column_name, format
 UPDATE cleanup.plan
    SET state = 'finished', finished_at = clock_timestamp(), findings_digest = %(findings_digest)s, digest = %(digest)s
  WHERE plan_id = %(plan_id)s AND state = 'scanning';
+
+-- name: all
+-- Every plan, newest first, for status.
+SELECT plan_id, base_plan_id, state, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover,
+       settings, database_identity, first_xmin::text, first_lsn::text, since_xmin::text, planned_by, started_at, finished_at,
+       findings_digest, digest
+  FROM cleanup.plan ORDER BY plan_id DESC;

@@ -1,0 +1,48 @@
+"""cleanup verify: what is left, and whether the log is whole; writes nothing."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from cleanup.commands.options import OutputFormat, format_option, job_options, load_job
+from cleanup.engine.verifying import Verification, verify_posts, verify_run
+from cleanup.report.as_json import render_json
+from cleanup.report.as_text import shown
+from cleanup.vocabulary import ExitStatus
+
+
+@click.command("verify")
+@job_options
+@click.argument("run_id", metavar="[RUN]", type=int, required=False)
+@format_option
+def command(config_file: Path, dsn: str, run_id: int | None, output_format: OutputFormat) -> None:
+    """Prove a run and sweep what was written since its plan; without RUN, read every post again."""
+    job = load_job(config_file, dsn)
+    result = verify_posts(job) if run_id is None else verify_run(job, run_id)
+    if output_format is OutputFormat.JSON:
+        click.echo(render_json(result), nl=False)
+    else:
+        click.echo("\n".join(_lines(result)))
+    if not result.is_clean:
+        raise SystemExit(ExitStatus.LEFT_OR_REFUSED)
+
+
+def _lines(result: Verification) -> Iterator[str]:
+    what = "all configured posts" if result.run is None else f"run {result.run.run_id}"
+    yield f"verify {what}: {'nothing is left' if result.is_clean else 'something is left'}"
+    yield f"  posts read {result.sweep.rows_read:,}"
+    yield f"  values with links in scope that nobody planned: {result.sweep.unplanned:,}"
+    for place in result.sweep.examples:
+        yield f"    unplanned: {place.leaf_name}.{place.column_name} {shown(place.key)}"
+    if result.sweep.unplanned and result.run is not None:
+        yield f"  to handle them: cleanup plan --since {result.run.plan_id}, then approve and apply that delta plan"
+    for left in result.left:
+        yield f"  left by the run: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}"
+    if result.run is not None:
+        values = ", ".join(f"{name} {number:,}" for name, number in sorted(result.values.items())) or "none"
+        yield f"  logged values: {values}"
+        yield f"  change log: {'whole' if not result.log_problems else 'NOT WHOLE'}"
+    for problem in result.log_problems:
+        row = "the log" if problem.finding_number is None else f"log row of finding {problem.finding_number}"
+        yield f"    {row}: {problem.what}"

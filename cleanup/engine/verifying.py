@@ -1,0 +1,189 @@
+"""What is left: a sweep over what was written since the plan, the log's own proof, every logged value."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from typing import Final
+
+from cleanup.db.connection import SCAN_LIMITS, Connection
+from cleanup.db.copy_rows import copy_blocks
+from cleanup.db.database import Database
+from cleanup.db.findings import Finding
+from cleanup.db.ledger import require_ledger
+from cleanup.db.outcomes import Left, list_left
+from cleanup.db.plans import get_plan, plan_leaves
+from cleanup.db.posts import present_hashes
+from cleanup.db.runs import Run, RunKind, get_run
+from cleanup.db.targets import KeyRange, Target
+from cleanup.engine.guards import require_here
+from cleanup.engine.job import Job, describe_tables, leaves_of, targets_of
+from cleanup.engine.log_check import LogProblem, all_log_rows, check_log
+from cleanup.engine.scan import Scanner
+from cleanup.engine.spans import value_id
+from cleanup.engine.verdicts import Outcome
+from cleanup.errors import RunUnfinished
+from cleanup.links.finder import Finder
+from cleanup.links.prefilter import Prefilter
+
+APPLICATION_NAME: Final = "cleanup verify"
+
+_SHOWN: Final = 20
+_LISTED: Final = 1_000_000
+_HASHED_AT_ONCE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value that still holds a link in scope."""
+
+    leaf_name: str
+    column_name: str
+    key: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What a reading of the posts found: values with links in scope that no outcome of the run accounts for."""
+
+    rows_read: int = 0
+    unplanned: int = 0
+    known: int = 0
+    examples: list[Place] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Everything that verify looked at; `run` is None where the posts alone were read again."""
+
+    run: Run | None
+    sweep: Sweep
+    left: list[Left]
+    log_problems: list[LogProblem]
+    values: dict[str, int]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing is left to do and the log is whole."""
+        return not (self.sweep.unplanned or self.left or self.log_problems)
+
+
+def verify_posts(job: Job) -> Verification:
+    """Read every configured post again under the policy as it is now. Writes nothing."""
+    database = Database(job.dsn, APPLICATION_NAME)
+    try:
+        targets = database.transact(lambda connection: _targets_now(connection, job), read_only=True)
+        return Verification(None, _sweep(database, job, targets, None, frozenset()), [], [], {})
+    finally:
+        database.close()
+
+
+def verify_run(job: Job, run_id: int) -> Verification:
+    """Prove a closed run: the sweep of what was written since its plan, its log, its values. Writes nothing."""
+    database = Database(job.dsn, APPLICATION_NAME)
+    try:
+        run = database.transact(lambda connection: _closed_run(connection, run_id), read_only=True)
+        plan = database.transact(lambda connection: get_plan(connection, run.plan_id), read_only=True)
+        targets = database.transact(lambda connection: _targets_of(connection, job, run), read_only=True)
+        left = database.transact(lambda connection: _left(connection, run_id), read_only=True)
+        sweep = Sweep()
+        if run.kind is RunKind.APPLY:
+            known = database.transact(lambda connection: _known(connection, run, left), read_only=True)
+            sweep = _sweep(database, job, targets, plan.first_xmin, known)
+        problems = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
+        values = database.transact(
+            lambda connection: _compare_values(connection, run_id, targets), SCAN_LIMITS, read_only=True
+        )
+        return Verification(run, sweep, left, problems, values)
+    finally:
+        database.close()
+
+
+def _closed_run(connection: Connection, run_id: int) -> Run:
+    require_ledger(connection)
+    run = get_run(connection, run_id)
+    require_here(connection, get_plan(connection, run.plan_id))
+    if run.state.is_open:
+        raise RunUnfinished(
+            f"run {run_id} is {run.state.value}", hint="let it finish first; `cleanup status` shows it."
+        )
+    return run
+
+
+def _targets_now(connection: Connection, job: Job) -> dict[int, Target]:
+    tables = describe_tables(connection, job)
+    return targets_of(tables, [leaf for _, leaf in leaves_of(connection, tables)], job.policy.cutover)
+
+
+def _targets_of(connection: Connection, job: Job, run: Run) -> dict[int, Target]:
+    plan = get_plan(connection, run.plan_id)
+    return targets_of(describe_tables(connection, job), plan_leaves(connection, plan.plan_id), plan.cutover)
+
+
+def _left(connection: Connection, run_id: int) -> list[Left]:
+    return list_left(connection, run_id, [outcome.value for outcome in Outcome if outcome.leaves_work], _LISTED)
+
+
+def _known(connection: Connection, run: Run, left: list[Left]) -> frozenset[int]:
+    tables = {leaf.leaf_name: leaf.table_name for leaf in plan_leaves(connection, run.plan_id)}
+    return frozenset(value_id(tables[one.leaf_name], one.column_name, one.key) for one in left)
+
+
+def _sweep(
+    database: Database, job: Job, targets: dict[int, Target], since_xmin: str | None, known: frozenset[int]
+) -> Sweep:
+    finder = Finder(job.policy)
+    prefilter = Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
+    sweep = Sweep()
+    by_table = groupby(
+        sorted(targets.values(), key=lambda target: target.leaf_number), key=lambda target: target.table.name
+    )
+    for _, leaves in by_table:
+        same_table = list(leaves)
+
+        def read(
+            connection: Connection, leaves_of_table: list[Target] = same_table
+        ) -> list[tuple[Target, list[Finding], int]]:
+            # One snapshot for all leaves of a table: a row that moves between them is seen in exactly one.
+            found: list[tuple[Target, list[Finding], int]] = []
+            for target in leaves_of_table:
+                blocks = copy_blocks(connection, target.scan(KeyRange(), since_xmin))
+                findings, counts = Scanner(finder, prefilter, target).scan(blocks, 0, lambda: None)
+                found.append((target, findings, counts.rows))
+            return found
+
+        for target, findings, rows in database.transact(read, SCAN_LIMITS, read_only=True, one_snapshot=True):
+            sweep.rows_read += rows
+            _note(sweep, target, findings, known)
+    return sweep
+
+
+def _note(sweep: Sweep, target: Target, findings: list[Finding], known: frozenset[int]) -> None:
+    names = {column.number: column.name for column in target.table.columns}
+    for finding in findings:
+        if not finding.actionable:
+            continue
+        column = names[finding.column_number]
+        if value_id(target.table.name, column, finding.key) in known:
+            sweep.known += 1
+            continue
+        sweep.unplanned += 1
+        if len(sweep.examples) < _SHOWN:
+            sweep.examples.append(Place(target.leaf.full_name, column, finding.key))
+
+
+def _compare_values(connection: Connection, run_id: int, targets: dict[int, Target]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    rows = all_log_rows(connection, run_id)
+    while page := list(islice(rows, _HASHED_AT_ONCE)):
+        for leaf_number, group in groupby(page, key=lambda row: row.leaf_number):
+            logged = list(group)
+            present = present_hashes(connection, targets[leaf_number], [row.key for row in logged])
+            for row in logged:
+                values = present.get(row.key)
+                if values is None:
+                    counts["row_gone"] += 1
+                elif values.get(row.column_number) == row.hash_after:
+                    counts["as_written"] += 1
+                else:
+                    counts["changed_since"] += 1
+    return dict(counts)

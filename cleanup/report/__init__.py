@@ -1,0 +1,1 @@
+"""Reports: one model read from the ledger, and its renderings."""

@@ -1,0 +1,129 @@
+"""The text rendering: lines that a DBA can read over a shoulder."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from cleanup.report.plan_model import PlanReport
+from cleanup.report.run_model import RunReport
+
+
+def table_lines(head: Sequence[str], rows: Iterable[Sequence[object]], indent: str = "  ") -> Iterator[str]:
+    """Rows under a head, columns aligned; numbers to the right."""
+    cells = [[shown(value) for value in row] for row in rows]
+    if not cells:
+        return
+    widths = [max(len(row[place]) for row in [list(head), *cells]) for place in range(len(head))]
+    yield indent + "  ".join(name.ljust(width) for name, width in zip(head, widths, strict=True)).rstrip()
+    for row in cells:
+        parts = [
+            cell.rjust(width) if cell.replace(",", "").isdigit() else cell.ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        yield indent + "  ".join(parts).rstrip()
+
+
+def shown(value: object) -> str:
+    """A value as it may stand on a terminal: numbers grouped, control characters spelled out."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    # What comes from the database may hold control or bidirectional characters: they are shown, not obeyed.
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in str(value))
+
+
+def render_plan(report: PlanReport) -> str:
+    """A plan's report as text."""
+    return "\n".join(_plan_lines(report)) + "\n"
+
+
+def _plan_lines(report: PlanReport) -> Iterator[str]:
+    if report.state != "finished":
+        yield f"THIS PLAN IS {report.state.upper()}: the numbers below are partial and can not be approved."
+    kind = f"delta plan since plan {report.base_plan_id}" if report.base_plan_id else "plan"
+    yield f"{kind} {report.plan_id} of database {report.database!r} (server {report.system_identifier})"
+    yield f"  policy    {report.policy} {report.policy_version}, digest {report.policy_digest[:16]}"
+    yield f"  cutover   {report.cutover.isoformat()}"
+    yield f"  made by   {report.planned_by}, {report.started_at.isoformat(timespec='seconds')}"
+    yield ""
+    yield "posts read"
+    yield from table_lines(
+        ("table", "rows", "historical", "after cutover", "exempt", "undated", "outside", "findings", "to change"),
+        (
+            (
+                table.table,
+                table.rows,
+                *(
+                    table.scopes.get(scope, 0)
+                    for scope in ("historical", "after_cutover", "exempt", "undated", "outside")
+                ),
+                table.findings,
+                table.actionable,
+            )
+            for table in report.tables
+        ),
+    )
+    yield ""
+    yield "links found"
+    yield from table_lines(
+        ("table.column", "posts", "platform", "kind", "decision", "links", "reason"),
+        (
+            (
+                f"{line.table}.{line.column}",
+                line.scope,
+                line.platform,
+                line.kind,
+                line.decision,
+                line.spans,
+                line.reason,
+            )
+            for line in report.spans
+        ),
+    )
+    yield ""
+    yield "what becomes of them"
+    yield from table_lines(("decision", "links"), sorted(report.totals().items()))
+    if report.counted_hosts:
+        yield ""
+        yield "other shops, counted and left"
+        yield from table_lines(("host", "links"), report.counted_hosts)
+    yield from _warnings(report)
+    if report.readings:
+        yield ""
+        yield "readings of the source that are choices, and the policy key that switches each"
+        for reading in report.readings:
+            yield f"  {reading.policy_key}: {reading.text}"
+    yield ""
+    yield f"  findings digest  {report.findings_digest or 'none yet'}"
+    yield f"  digest           {report.digest or 'none yet'}"
+    for approval in report.approvals:
+        yield f"  approved by {approval.approver} ({approval.approved_by}), ticket {approval.ticket}, good until {approval.expires_at.isoformat()}"
+    if report.digest and not report.approvals:
+        yield f"  to approve: cleanup approve {report.plan_id} --digest {report.digest} --by NAME --ticket TICKET"
+
+
+def _warnings(report: PlanReport) -> Iterator[str]:
+    for table in report.tables:
+        for refusal, number in sorted(table.refusals.items()):
+            yield f"  {table.table}: {number:,} values can not be changed: {refusal}"
+        if table.null_predicates:
+            yield f"  {table.table}: a predicate was NULL for {table.null_predicates:,} rows and counted as false"
+
+
+def render_run(report: RunReport) -> str:
+    """A run's report as text."""
+    return "\n".join(_run_lines(report)) + "\n"
+
+
+def _run_lines(report: RunReport) -> Iterator[str]:
+    what = f"rollback of run {report.source_run_id}" if report.source_run_id else f"apply of plan {report.plan_id}"
+    share = report.settled_findings / report.planned_findings if report.planned_findings else 1.0
+    yield f"run {report.run_id}: {what}, {report.state}"
+    yield (
+        f"  findings {report.settled_findings:,}/{report.planned_findings:,} {share:.1%}; batches {report.batches:,}; "
+        f"longest batch {report.longest_lock_ms} ms; edited since the plan {report.edited_since_plan:,}"
+    )
+    yield from table_lines(
+        ("outcome", "findings", "links"), ((line.outcome, line.findings, line.spans) for line in report.outcomes)
+    )
+    for left in report.left:
+        yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{': ' + shown(left.detail) if left.detail else ''}"
+    if report.log_head:
+        yield f"  log head {report.log_head}"

@@ -1,0 +1,90 @@
+"""What a run's report and its status say: planned against done, every finding in one outcome."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cleanup.db.batches import OutcomeCount, outcome_counts, run_totals
+from cleanup.db.chunks import actionable_findings
+from cleanup.db.connection import Connection
+from cleanup.db.ledger import require_ledger
+from cleanup.db.outcomes import Left, list_left
+from cleanup.db.run_chunks import unfinished_run_chunks
+from cleanup.db.runs import Run, RunKind, get_run
+from cleanup.engine.verdicts import Outcome
+from cleanup.errors import InvariantBroken
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """Everything there is to say of a run, open or closed."""
+
+    run_id: int
+    kind: str
+    plan_id: int
+    source_run_id: int | None
+    state: str
+    started_by: str
+    created_at: datetime
+    finished_at: datetime | None
+    log_head: str | None
+    planned_findings: int
+    settled_findings: int
+    batches: int
+    log_rows: int
+    edited_since_plan: int
+    longest_lock_ms: int
+    open_chunks: int
+    outcomes: tuple[OutcomeCount, ...]
+    left: tuple[Left, ...]
+
+    @property
+    def leaves_work(self) -> bool:
+        """Whether some finding ended in an outcome that somebody has to look at."""
+        return any(Outcome(line.outcome).leaves_work and line.findings for line in self.outcomes)
+
+
+def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport:
+    """The report of a run, with the first `rows_left` findings that it left. Raises RunUnknown."""
+    require_ledger(connection)
+    run = get_run(connection, run_id)
+    totals = run_totals(connection, run_id)
+    outcomes = outcome_counts(connection, run_id)
+    report = RunReport(
+        run_id=run.run_id,
+        kind=run.kind.value,
+        plan_id=run.plan_id,
+        source_run_id=run.source_run_id,
+        state=run.state.value,
+        started_by=run.started_by,
+        created_at=run.created_at,
+        finished_at=run.finished_at,
+        log_head=run.log_head.hex() if run.log_head else None,
+        planned_findings=_planned(connection, run),
+        settled_findings=sum(line.findings for line in outcomes),
+        batches=totals.batches,
+        log_rows=totals.log_rows,
+        edited_since_plan=totals.edited,
+        longest_lock_ms=round(totals.longest_lock_ms),
+        open_chunks=unfinished_run_chunks(connection, run_id),
+        outcomes=tuple(outcomes),
+        left=tuple(
+            list_left(connection, run_id, [outcome.value for outcome in Outcome if outcome.leaves_work], rows_left)
+        ),
+    )
+    _reconcile(report)
+    return report
+
+
+def _planned(connection: Connection, run: Run) -> int:
+    if run.kind is RunKind.APPLY:
+        return actionable_findings(connection, run.plan_id)
+    assert run.source_run_id is not None
+    return run_totals(connection, run.source_run_id).log_rows
+
+
+def _reconcile(report: RunReport) -> None:
+    if report.state == "finished" and report.settled_findings != report.planned_findings:
+        raise InvariantBroken(
+            f"run {report.run_id} settled {report.settled_findings} of {report.planned_findings} planned findings",
+            hint="the ledger is damaged: keep it as evidence; verify names the rows.",
+        )
