@@ -56,7 +56,8 @@ def main() -> None:
         # Whoever read our output has gone; there is nobody left to tell.
         sys.stderr.close()
         sys.exit(ExitStatus.LEFT_OR_REFUSED)
-    except Exception as error:  # noqa: BLE001 - the last resort: a message with the place, and no traceback
+    except Exception as error:
+        # The last resort: a message with the place, and no traceback.
         from cleanup.engine.lanes import internal_error  # noqa: PLC0415 - only needed here, and slow to import
 
         _fail(internal_error(error))

@@ -14,7 +14,7 @@ from cleanup.errors import LedgerWouldReplicate
 @dsn_option
 @click.option("--sql", "print_sql", is_flag=True, help="Print what would run instead; touches nothing.")
 @click.option(
-    "--acknowledge-publications", is_flag=True, help="Install although a FOR ALL TABLES publication carries it."
+    "--acknowledge-publications", is_flag=True, help="Install even where a FOR ALL TABLES publication exists."
 )
 def command(dsn: str, print_sql: bool, acknowledge_publications: bool) -> None:
     """Install or upgrade the ledger, schema "cleanup" in the posts' own database."""
@@ -38,6 +38,6 @@ def _install(connection: Connection, acknowledged: bool) -> tuple[Migration, ...
         raise LedgerWouldReplicate(
             f"publication {', '.join(publications)} is FOR ALL TABLES: subscribers would need the ledger's tables, "
             "and would receive the removed links",
-            hint="name the published tables instead, or give --acknowledge-publications once the subscribers are ready.",
+            hint="name the published tables instead, or, with the subscribers ready, give --acknowledge-publications.",
         )
     return install(connection)

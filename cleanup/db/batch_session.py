@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import Final, Self
 
 import psycopg
-from psycopg import sql
 
 from cleanup.db.batches import Settlement, opening_parameters, settling_parameters
 from cleanup.db.catalog import Fingerprint, TextColumn
@@ -163,7 +162,7 @@ class BatchSession:
             raise
 
     def write_alone(self, write: RowWrite) -> dict[int, bytes] | str | None:
-        """Write one row by itself: the hashes that came out, the SQLSTATE of a refusal, or None where no row was written."""
+        """Write one row by itself: the hashes that came out, a refusal's SQLSTATE, or None where no row was written."""
         columns = [column for column in self._target.table.columns if column.number in write.values]
         self._connection.execute(statement("batch_session.savepoint"))
         try:

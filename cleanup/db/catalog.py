@@ -190,7 +190,7 @@ def _choose_key(
         if chosen is None:
             raise KeyUnusable(
                 f"table {name!r}: no unique index over exactly ({', '.join(config.key)}) with NOT NULL columns",
-                hint="name the columns of a unique, immediate index that is not partial and whose columns are NOT NULL.",
+                hint="name the columns of a unique, immediate index that is not partial, all of them NOT NULL.",
             )
     elif primary:
         chosen = primary[0]

@@ -59,7 +59,8 @@ def install_script() -> str:
     parts = ["BEGIN;", "SET LOCAL search_path = pg_catalog, pg_temp;"]
     for step in migrations():
         parts.append(step.text.rstrip())
-        parts.append(f"INSERT INTO cleanup.migration (migration_number, name) VALUES ({step.number}, '{step.name}');")
+        record = statement("ledger.record_migration").as_string(None)
+        parts.append(record.replace("%(number)s", str(step.number)).replace("%(name)s", f"'{step.name}'") + ";")
     return "\n\n".join([*parts, "COMMIT;"]) + "\n"
 
 

@@ -14,7 +14,8 @@ from cleanup.errors import PredicateRefused
 
 # Parts of a boolean over columns and literals that need no look-up: they name operators, not functions.
 _PLAIN: Final = (
-    exp.Column,
+    exp.DataType,
+    exp.DataTypeParam,
     exp.Identifier,
     exp.Literal,
     exp.Boolean,
@@ -64,7 +65,8 @@ _CASTS: Final = frozenset(
 )
 _HINT: Final = (
     "write one boolean over this table's own columns: comparisons, AND/OR/NOT, IN, BETWEEN, LIKE, IS NULL and "
-    "immutable functions of pg_catalog; no subquery, comment, second statement or clock. Use exempt_by to look in another table."
+    "immutable functions of pg_catalog; no subquery, comment, second statement or clock. "
+    "Use exempt_by to look in another table."
 )
 
 
@@ -129,18 +131,16 @@ def _without_strings(text: str) -> str:
 def _judge(place: str, text: str, node: exp.Expr, columns: frozenset[str], functions: set[str]) -> None:
     if node.comments:
         raise _refuse(place, text, "holds a comment")
+    if isinstance(node, _PLAIN):
+        return
     if isinstance(node, exp.Column):
         if len(node.parts) != 1 or node.name not in columns:
             raise _refuse(place, text, f"names {node.sql('postgres')}, which is no column of this table")
     elif isinstance(node, exp.Cast):
         if node.to.this not in _CASTS:
             raise _refuse(place, text, f"casts to {node.to.sql('postgres')}, which is not on the list of safe types")
-    elif isinstance(node, exp.DataType | exp.DataTypeParam):
-        return
     elif isinstance(node, exp.Subquery | exp.Query | exp.Exists):
         raise _refuse(place, text, "holds a subquery")
-    elif isinstance(node, _PLAIN):
-        return
     elif isinstance(node, exp.Anonymous):
         functions.add(node.name.lower())
     elif isinstance(node, exp.Func):

@@ -1,4 +1,4 @@
-"""Applying a plan to one value: the planned spans where the text is the planned one, the policy anew where it is not."""
+"""Applying a plan to one value: the planned spans where the text is as planned, the policy anew where it is not."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from cleanup.db.findings import Finding, deferred_findings, page_of_findings
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
 from cleanup.db.run_chunks import RunChunk, create_for_apply
-from cleanup.db.runs import Run, apply_run_of, create_apply_run, get_run, resume_run
+from cleanup.db.runs import Run, RunState, apply_run_of, create_apply_run, get_run, resume_run
 from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
 from cleanup.engine.drift import require_little_drift, stop_on_drift
@@ -27,9 +27,9 @@ from cleanup.engine.guards import (
 )
 from cleanup.engine.job import Job, describe_tables
 from cleanup.engine.lanes import Stop, run_lanes
-from cleanup.engine.run_end import end_run
+from cleanup.engine.run_end import close, end_run
 from cleanup.engine.run_lane import RunLane, RunPlace
-from cleanup.errors import PlanAlreadyApplied
+from cleanup.errors import DriftTooHigh, PlanAlreadyApplied
 from cleanup.links.finder import Finder
 from cleanup.log import get_logger
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from cleanup.config import Approval
 from cleanup.db.batches import run_totals
+from cleanup.db.chunks import actionable_findings
 from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding, sample_of_findings
-from cleanup.db.chunks import actionable_findings
 from cleanup.db.posts import present_hashes
 from cleanup.db.targets import Target
 from cleanup.errors import DriftTooHigh

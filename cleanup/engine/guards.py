@@ -43,7 +43,7 @@ def require_here(connection: Connection, plan: Plan) -> None:
     planned = plan.database_identity
     if (present.system_identifier, present.database_oid) != (planned.system_identifier, planned.database_oid):
         raise PlanForeign(
-            f"plan {plan.plan_id} was made in database {planned.database_name!r} of server {planned.system_identifier}, "
+            f"plan {plan.plan_id} was made in {planned.database_name!r} of server {planned.system_identifier}, "
             f"this is {present.database_name!r} of {present.system_identifier}",
             hint="connect to that database, or make a plan here.",
         )
@@ -60,7 +60,7 @@ def require_same_rules(plan: Plan, job: Job) -> None:
         )
     if plan.matcher_version != MATCHER_VERSION:
         raise PlanStale(
-            f"the matcher has changed: plan {plan.plan_id} has version {plan.matcher_version}, this is {MATCHER_VERSION}",
+            f"the matcher has changed: version {plan.matcher_version} then, version {MATCHER_VERSION} now",
             hint=_NEW_PLAN,
         )
     present = job.config.result_settings()
@@ -92,7 +92,8 @@ def require_approval(connection: Connection, plan: Plan, now: datetime) -> Appro
     if approval is None:
         raise PlanNotApproved(
             f"plan {plan.plan_id} has no approval",
-            hint=f"after reading its report: cleanup approve {plan.plan_id} --digest {digest.hex()} --by NAME --ticket T",
+            hint="after reading its report: "
+            f"cleanup approve {plan.plan_id} --digest {digest.hex()} --by NAME --ticket TICKET",
         )
     if approval.digest != digest:
         raise DigestDiffers(
@@ -113,7 +114,8 @@ def require_signed_findings(connection: Connection, plan: Plan) -> None:
     digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan.plan_id))
     if digests.plan != plan.digest:
         raise DigestDiffers(
-            f"the findings of plan {plan.plan_id} make the digest {digests.plan.hex()}, signed was {(plan.digest or b'').hex()}",
+            f"the findings of plan {plan.plan_id} make the digest {digests.plan.hex()}, its own is "
+            f"{(plan.digest or b'').hex()}",
             hint="the ledger was changed behind the plan's back: keep it as evidence, and make a new plan.",
         )
 

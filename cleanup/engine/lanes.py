@@ -137,7 +137,7 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, asked: Event, sender: 
         entry(order, lane, Stop(asked))
     except CleanupError as error:
         sender.send(error)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets a message and not a traceback
+    except Exception as error:
         sender.send(internal_error(error))
     finally:
         sender.close()

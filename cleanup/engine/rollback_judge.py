@@ -1,6 +1,7 @@
 """Rolling one value back: exactly where it still is what the run wrote, else a conflict and never a guess."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from cleanup.db.batch_session import LockedRow
 from cleanup.db.change_log import LogRow
@@ -42,7 +43,7 @@ class RollbackJudge:
         later = self._later.get(item.value_id, ())
         if not later or later[-1].hash_after != present or later[0].hash_before != item.hash_after:
             return None
-        for before, after in zip(later, later[1:], strict=False):
+        for before, after in pairwise(later):
             if before.hash_after != after.hash_before:
                 return None
         shifted = [edit for edit in shift(edits, [decode_edits(row.edits) for row in later]) if edit is not None]

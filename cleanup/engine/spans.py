@@ -9,7 +9,7 @@ from cleanup.db.findings import Finding
 from cleanup.links.spans import Span
 from cleanup.vocabulary import Decision
 
-_Stored: TypeAlias = "list[int | str | None | list[_Stored]]"
+_Stored: TypeAlias = "list[int | str | list[_Stored] | None]"
 
 
 def encode_spans(spans: Sequence[Span]) -> str:

@@ -77,16 +77,16 @@ class Item(Protocol):
 
 
 SomeItem = TypeVar("SomeItem", bound=Item)
-ItemJudged = TypeVar("ItemJudged", bound=Item, contravariant=True)
+ItemJudged_contra = TypeVar("ItemJudged_contra", bound=Item, contravariant=True)
 
 
-class Judge(Protocol[ItemJudged]):
+class Judge(Protocol[ItemJudged_contra]):
     """Decides values; one kind applies a plan, the other rolls a run back."""
 
-    def judge(self, item: ItemJudged, row: LockedRow) -> Verdict:
+    def judge(self, item: ItemJudged_contra, row: LockedRow) -> Verdict:
         """What becomes of the value, given the row as it is now."""
         ...
 
-    def span_count(self, item: ItemJudged) -> int:
+    def span_count(self, item: ItemJudged_contra) -> int:
         """How many spans the value has that the run is to change."""
         ...

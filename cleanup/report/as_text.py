@@ -94,7 +94,10 @@ def _plan_lines(report: PlanReport) -> Iterator[str]:
     yield f"  findings digest  {report.findings_digest or 'none yet'}"
     yield f"  digest           {report.digest or 'none yet'}"
     for approval in report.approvals:
-        yield f"  approved by {approval.approver} ({approval.approved_by}), ticket {approval.ticket}, good until {approval.expires_at.isoformat()}"
+        yield (
+            f"  approved by {approval.approver} ({approval.approved_by}), ticket {approval.ticket}, "
+            f"good until {approval.expires_at.isoformat()}"
+        )
     if report.digest and not report.approvals:
         yield f"  to approve: cleanup approve {report.plan_id} --digest {report.digest} --by NAME --ticket TICKET"
 
@@ -124,6 +127,7 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         ("outcome", "findings", "links"), ((line.outcome, line.findings, line.spans) for line in report.outcomes)
     )
     for left in report.left:
-        yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{': ' + shown(left.detail) if left.detail else ''}"
+        detail = f": {shown(left.detail)}" if left.detail else ""
+        yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{detail}"
     if report.log_head:
         yield f"  log head {report.log_head}"
