@@ -71,12 +71,19 @@ def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None
         place = database.transact(lambda connection: _open_run(connection, job, plan_id))
         get_logger().info("run.started", run=place.run_id, plan=plan_id, lanes=job.config.pace.lanes)
 
+        def watch_drift(connection: Connection) -> None:
+            stop_on_drift(connection, place.run_id, job.config.approval.max_drift)
+
         def tick() -> None:
-            database.transact(lambda connection: stop_on_drift(connection, place.run_id, job.config.approval.max_drift))
+            database.transact(watch_drift, read_only=True)
             on_tick(database.connection(), place.run_id)
 
-        stopped = run_lanes(_apply_lane, _Order(job, place), job.config.pace.lanes, tick)
-        database.transact(lambda connection: stop_on_drift(connection, place.run_id, job.config.approval.max_drift))
+        try:
+            stopped = run_lanes(_apply_lane, _Order(job, place), job.config.pace.lanes, tick)
+            database.transact(watch_drift, read_only=True)
+        except DriftTooHigh:
+            database.transact(lambda connection: close(connection, place.run_id, RunState.DRIFT_STOPPED))
+            raise
         return end_run(database, place.run_id, stopped=stopped)
     finally:
         database.close()
