@@ -63,8 +63,9 @@ class CodeReader:
                 continue
             if lines.move_to(code.start) or facts is None:
                 facts = self._facts(lines, links)
-            if not facts.other_app:
-                spans.append(self._span(text, code, facts, lines.live_cue()))
+            rule = self._rule_for(code, facts)
+            if not facts.other_app and rule.decision is not None:
+                spans.append(self._span(text, code, rule, facts.cue, lines.live_cue()))
         return spans
 
     def _facts(self, lines: Lines, links: LinksOnLines) -> _LineFacts:
@@ -73,8 +74,7 @@ class CodeReader:
         copying = links.has_short(lines) or self._copying.first_in(plain) is not None
         return _LineFacts(cue, copying, cue is None and self._other_apps.first_in(plain) is not None)
 
-    def _span(self, text: str, code: ShareCode, facts: _LineFacts, live_cue: str | None) -> Span:
-        rule = self._rule_for(code, facts)
+    def _span(self, text: str, code: ShareCode, rule: KindRule, cue: str | None, live_cue: str | None) -> Span:
         written = text[code.start : code.end]
         return decided_span(
             code.start,
@@ -82,7 +82,7 @@ class CodeReader:
             rule,
             kind=rule.kind,
             host="",
-            reason=rule.reason.replace("{cue}", facts.cue or ""),
+            reason=rule.reason.replace("{cue}", cue or ""),
             live_cue=live_cue,
             placeholder=self._placeholder,
             fields=lambda: link_fields(platform=rule.platform, kind=rule.kind, host="", rest="", url=written),

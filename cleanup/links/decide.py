@@ -55,12 +55,19 @@ class Judge:
                 return replace(inner, kind="wrapped", reason=f"wrapper around: {inner.reason}", host=outer)
         return own
 
-    def looked_up(self, url: Url, written: str) -> tuple[str, ...]:
-        """The spellings under which the resolution map may know this URL; none where it is not asked."""
-        rule = self._row(url)
-        if rule is not None and rule.looked_up and not _lacks_path(rule, url):
-            return written, normal_form(url)
-        return ()
+    def concerns(self, url: Url, written: str) -> bool:
+        """Whether the policy decides this URL or counts it."""
+        verdict = self.verdict(url, written)
+        return verdict is not None and (verdict.rule.decision is not None or verdict.rule.counted)
+
+    def lookups(self, url: Url, written: str) -> Iterator[str]:
+        """The spellings under which the resolution map may know this URL, or a URL that it hides."""
+        hidden = ((whole_url(inner), inner) for inner in inner_links(url.target))
+        for link, spelling in ((url, written), *hidden):
+            rule = self._row(link) if link else None
+            if link and rule and rule.looked_up and not _lacks_path(rule, link):
+                yield spelling
+                yield normal_form(link)
 
     def _own(self, url: Url, written: str, hops: int = 0) -> Verdict | None:
         rule = self._row(url)

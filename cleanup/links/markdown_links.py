@@ -1,0 +1,63 @@
+"""The links of a Markdown text: inline links and images as a whole, all else as running text."""
+
+from collections.abc import Iterator
+
+from cleanup.links.decide import Judge
+from cleanup.links.lines import BREAK
+from cleanup.links.markdown_markup import MarkdownLink, markdown_links
+from cleanup.links.markup_links import Wrap, join
+from cleanup.links.spans import Recognition
+from cleanup.links.text_links import Target, TextReader
+from cleanup.links.urls import Url, whole_url
+
+
+def find_in_markdown(text: str, reader: TextReader, judge: Judge) -> Recognition:
+    """Every link of a Markdown text; offsets are those of the raw text."""
+    if "](" not in text:
+        found = reader.read(text, judge, markdown=True)
+        return Recognition(tuple(found.spans), tuple(found.counted))
+    inline = _Inline(text, judge)
+    found = reader.read(inline.masked, judge, markdown=True, targets=inline.targets)
+    return Recognition(join(text, inline.masked, inline.wraps, found, found.spans, _as_markdown), tuple(found.counted))
+
+
+class _Inline:
+    """The inline links in scope; their targets are masked, since they are no running text."""
+
+    def __init__(self, text: str, judge: Judge) -> None:
+        self.wraps: list[Wrap] = []
+        self.targets: list[Target] = []
+        parts: list[str] = []
+        position = 0
+        for link in markdown_links(text):
+            url = whole_url(link.target)
+            written = link.target.strip()
+            if url is not None and judge.concerns(url, written):
+                self.wraps.append(_wrap(link))
+                self.targets.append(Target(link.start, url, written))
+                hidden = [(link.label_end, link.end)]
+            else:
+                # The target of any other link is read as text, but its brackets end a URL beside them.
+                hidden = [(link.label_end, link.label_end + 2), (link.end - 1, link.end)]
+            for start, end in hidden:
+                # Line breaks stay, so that a title over two lines does not join them.
+                masked = "".join(mark if mark in "\r\n" else BREAK for mark in text[start:end])
+                parts += (text[position:start], masked)
+                position = end
+        parts.append(text[position:])
+        self.masked = "".join(parts)
+
+
+def _wrap(link: MarkdownLink) -> Wrap:
+    return Wrap(link.start, link.end, link.label_start, link.label_end, link.label_start, link.label_end)
+
+
+def _as_markdown(text: str) -> str:
+    return text
+
+
+def markdown_targets(text: str) -> Iterator[tuple[Url, str]]:
+    """The targets of the inline links and images, as URLs and as written."""
+    for link in markdown_links(text):
+        if url := whole_url(link.target):
+            yield url, link.target.strip()
