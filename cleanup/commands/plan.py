@@ -8,7 +8,7 @@ from cleanup.commands.options import OutputFormat, format_option, job_options, l
 from cleanup.commands.progress import PlanProgress
 from cleanup.engine.planning import make_plan
 from cleanup.report.as_json import render_json
-from cleanup.report.as_text import render_plan
+from cleanup.report.as_text import render_plan_summary
 from cleanup.report.plan_model import plan_report
 
 
@@ -22,4 +22,4 @@ def command(config_file: Path, dsn: str, since: int | None, lanes: int | None, o
     job = load_job(config_file, dsn, lanes)
     plan = make_plan(job, since, PlanProgress())
     report = look(dsn, "report", lambda connection: plan_report(connection, plan.plan_id, job.policy))
-    click.echo(render_json(report) if output_format is OutputFormat.JSON else render_plan(report), nl=False)
+    click.echo(render_json(report) if output_format is OutputFormat.JSON else render_plan_summary(report), nl=False)

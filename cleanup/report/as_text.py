@@ -1,9 +1,13 @@
 """The text rendering: lines that a DBA can read over a shoulder."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from cleanup.report.plan_model import PlanReport
 from cleanup.report.run_model import RunReport
+
+_SCOPES: Final = ("historical", "after_cutover", "exempt", "undated", "outside")
 
 
 def table_lines(head: Sequence[str], rows: Iterable[Sequence[object]], indent: str = "  ") -> Iterator[str]:
@@ -31,10 +35,16 @@ def shown(value: object) -> str:
 
 def render_plan(report: PlanReport) -> str:
     """A plan's report as text."""
-    return "\n".join(_plan_lines(report)) + "\n"
+    return "\n".join([*_head(report), *_found(report), *_readings(report), *_signing(report)]) + "\n"
 
 
-def _plan_lines(report: PlanReport) -> Iterator[str]:
+def render_plan_summary(report: PlanReport) -> str:
+    """What `plan` itself prints: the totals, and where to read the rest."""
+    where = f"  read it whole: cleanup report {report.plan_id} --policy FILE"
+    return "\n".join([*_head(report), *_totals(report), *_warnings(report), where, *_signing(report)]) + "\n"
+
+
+def _head(report: PlanReport) -> Iterator[str]:
     if report.state != "finished":
         yield f"THIS PLAN IS {report.state.upper()}: the numbers below are partial and can not be approved."
     kind = f"delta plan since plan {report.base_plan_id}" if report.base_plan_id else "plan"
@@ -50,10 +60,7 @@ def _plan_lines(report: PlanReport) -> Iterator[str]:
             (
                 table.table,
                 table.rows,
-                *(
-                    table.scopes.get(scope, 0)
-                    for scope in ("historical", "after_cutover", "exempt", "undated", "outside")
-                ),
+                *(table.scopes.get(scope, 0) for scope in _SCOPES),
                 table.findings,
                 table.actionable,
             )
@@ -61,45 +68,36 @@ def _plan_lines(report: PlanReport) -> Iterator[str]:
         ),
     )
     yield ""
-    yield "links found"
+
+
+def _found(report: PlanReport) -> Iterator[str]:
+    classes: Counter[tuple[str, str, str, str]] = Counter()
+    places: Counter[tuple[str, str, str]] = Counter()
+    for line in report.spans:
+        places[f"{line.table}.{line.column}", line.scope, line.decision] += line.spans
+        if line.scope == "historical":
+            classes[line.decision, line.platform, line.kind, line.reason] += line.spans
+    yield "links in historical posts"
     yield from table_lines(
-        ("table.column", "posts", "platform", "kind", "decision", "links", "reason"),
-        (
-            (
-                f"{line.table}.{line.column}",
-                line.scope,
-                line.platform,
-                line.kind,
-                line.decision,
-                line.spans,
-                line.reason,
-            )
-            for line in report.spans
-        ),
+        ("decision", "platform", "kind", "reason", "links"), ((*of, links) for of, links in sorted(classes.items()))
     )
     yield ""
-    yield "what becomes of them"
-    yield from table_lines(("decision", "links"), sorted(report.totals().items()))
+    yield "links by place"
+    yield from table_lines(
+        ("column", "posts", "decision", "links"), ((*place, links) for place, links in sorted(places.items()))
+    )
+    yield ""
+    yield from _totals(report)
     if report.counted_hosts:
         yield ""
         yield "other shops, counted and left"
         yield from table_lines(("host", "links"), report.counted_hosts)
     yield from _warnings(report)
-    if report.readings:
-        yield ""
-        yield "readings of the source that are choices, and the policy key that switches each"
-        for reading in report.readings:
-            yield f"  {reading.policy_key}: {reading.text}"
-    yield ""
-    yield f"  findings digest  {report.findings_digest or 'none yet'}"
-    yield f"  digest           {report.digest or 'none yet'}"
-    for approval in report.approvals:
-        yield (
-            f"  approved by {approval.approver} ({approval.approved_by}), ticket {approval.ticket}, "
-            f"good until {approval.expires_at.isoformat()}"
-        )
-    if report.digest and not report.approvals:
-        yield f"  to approve: cleanup approve {report.plan_id} --digest {report.digest} --by NAME --ticket TICKET"
+
+
+def _totals(report: PlanReport) -> Iterator[str]:
+    yield "what becomes of them"
+    yield from table_lines(("decision", "links"), sorted(report.totals().items()))
 
 
 def _warnings(report: PlanReport) -> Iterator[str]:
@@ -108,6 +106,27 @@ def _warnings(report: PlanReport) -> Iterator[str]:
             yield f"  {table.table}: {number:,} values can not be changed: {refusal}"
         if table.null_predicates:
             yield f"  {table.table}: a predicate was NULL for {table.null_predicates:,} rows and counted as false"
+
+
+def _readings(report: PlanReport) -> Iterator[str]:
+    if report.readings:
+        yield ""
+        yield "readings of the source that are choices, and the policy key that switches each"
+        for reading in report.readings:
+            yield f"  {reading.policy_key}: {reading.text}"
+
+
+def _signing(report: PlanReport) -> Iterator[str]:
+    yield ""
+    yield f"  findings digest  {report.findings_digest or 'none yet'}"
+    yield f"  digest           {report.digest or 'none yet'}"
+    for approval in report.approvals:
+        yield (
+            f"  approved by {shown(approval.approver)} ({approval.approved_by}), ticket {shown(approval.ticket)}, "
+            f"good until {approval.expires_at.isoformat()}"
+        )
+    if report.digest and not report.approvals:
+        yield f"  to approve: cleanup approve {report.plan_id} --digest {report.digest} --by NAME --ticket TICKET"
 
 
 def render_run(report: RunReport) -> str:
