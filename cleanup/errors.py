@@ -136,12 +136,6 @@ class RunUnfinished(Refused):
     code = "CLN-112"
 
 
-class NothingToRollBack(Refused):
-    """Every change of the run is undone already."""
-
-    code = "CLN-113"
-
-
 class PreflightFailed(CleanupError):
     """The database or its schema is not as the job needs it; nothing was changed."""
 

@@ -6,7 +6,7 @@ import time
 import click
 
 from cleanup.db.chunks import plan_progress
-from cleanup.db.connection import Connection, transaction
+from cleanup.db.connection import Connection
 from cleanup.report.run_model import run_report
 
 
@@ -20,8 +20,7 @@ class PlanProgress:
         """Draw the line anew."""
         if not self._line.is_shown:
             return
-        with transaction(connection, read_only=True):
-            rows, estimate = plan_progress(connection, plan_id)
+        rows, estimate = plan_progress(connection, plan_id)
         of = f"/~{estimate:,}" if estimate >= rows else ""
         self._line.draw(f"plan {plan_id}: {rows:,}{of} rows read")
 
@@ -36,8 +35,7 @@ class RunProgress:
         """Draw the line anew."""
         if not self._line.is_shown:
             return
-        with transaction(connection, read_only=True):
-            report = run_report(connection, run_id, 0)
+        report = run_report(connection, run_id, 0)
         share = report.settled_findings / report.planned_findings if report.planned_findings else 1.0
         self._line.draw(f"run {run_id}: {report.settled_findings:,}/{report.planned_findings:,} findings, {share:.1%}")
 

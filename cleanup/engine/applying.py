@@ -76,7 +76,7 @@ def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None
 
         def tick() -> None:
             database.transact(watch_drift, read_only=True)
-            on_tick(database.connection(), place.run_id)
+            database.transact(lambda connection: on_tick(connection, place.run_id), read_only=True)
 
         try:
             stopped = run_lanes(_apply_lane, _Order(job, place), job.config.pace.lanes, tick)

@@ -58,7 +58,7 @@ def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection,
             _scan_lane,
             order,
             job.config.pace.lanes,
-            lambda: on_tick(database.connection(), order.plan_id),
+            lambda: database.transact(lambda connection: on_tick(connection, order.plan_id), read_only=True),
         )
         if database.transact(lambda connection: _is_incomplete(connection, order)):
             raise StoppedBySignal(

@@ -69,7 +69,7 @@ def roll_back(job: Job, source_run_id: int, on_tick: Callable[[Connection, int],
             _rollback_lane,
             _Order(job.dsn, place, source_run_id),
             job.config.pace.lanes,
-            lambda: on_tick(database.connection(), place.run_id),
+            lambda: database.transact(lambda connection: on_tick(connection, place.run_id), read_only=True),
         )
         return end_run(database, place.run_id, stopped=stopped)
     finally:
