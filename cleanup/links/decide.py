@@ -48,7 +48,8 @@ class Judge:
         own = self._own(url, written)
         if own is not None and not own.rule.looks_inside:
             return own
-        if url.is_web or own is not None:
+        # An app's own links hide nothing, but for those that the policy names as wrappers.
+        if url.is_web or (own is not None and (own.rule.is_wrapper or not url.scheme)):
             inner = self._strictest_inner(url)
             if inner is not None:
                 outer = _shown_host(url)

@@ -60,13 +60,13 @@ class PlatformReader:
 
     def read_wrappers(self, table: Section) -> None:
         """Read `[wrappers]`: hosts whose URLs count as wrappers even without their scheme."""
-        rule = self._passive(table, "wrapped", "redirect wrapper", looks_inside=True)
+        rule = replace(self._passive(table, "wrapped", "redirect wrapper"), is_wrapper=True)
         self._read_places(table, rule)
         table.close()
 
     def read_counted(self, table: Section) -> None:
         """Read `[count]`: hosts that are only counted."""
-        rule = replace(self._passive(table, "counted", "counted host", looks_inside=True), counted=True)
+        rule = replace(self._passive(table, "counted", "counted host"), counted=True)
         self._read_places(table, rule)
         table.close()
 
@@ -128,7 +128,7 @@ class PlatformReader:
             group.close()
         entry.close()
 
-    def _passive(self, table: Section, kind: str, label: str, *, looks_inside: bool) -> KindRule:
+    def _passive(self, table: Section, kind: str, label: str) -> KindRule:
         source = self.read_source(table, Source("", "", False)) if table.has("source") else Source("", "", False)
         return KindRule(
             key=table.place,
@@ -138,7 +138,7 @@ class PlatformReader:
             reason=label,
             decision=None,
             source=source,
-            looks_inside=looks_inside,
+            looks_inside=True,
         )
 
     def _read_places(self, entry: Section, rule: KindRule) -> None:

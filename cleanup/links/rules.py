@@ -50,7 +50,8 @@ class KindRule:
     decides instead. A link that `needs_path` is a mere mention without one. `looked_up` links are
     decided by the resolution map where it knows them. `is_code_cue` links on a line say that share
     codes there are the platform's. A deep link that
-    `follows_target` is decided by the link it opens. Links to `counted` hosts are only counted.
+    `follows_target` is decided by the link it opens. Links to `counted` hosts are only
+    counted. Hosts and app schemes of an `is_wrapper` rule are nothing but wrappers.
     """
 
     key: str
@@ -68,6 +69,7 @@ class KindRule:
     is_code_cue: bool = False
     follows_target: bool = False
     counted: bool = False
+    is_wrapper: bool = False
     through_deep_link: ThroughDeepLink = ThroughDeepLink.NOTHING
 
 

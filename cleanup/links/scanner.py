@@ -7,8 +7,9 @@ from typing import Final
 from cleanup.links.host_table import HostTable
 from cleanup.links.urls import Extent, UrlReader, cut_token
 
-# The look-behind makes each run be tried once, so that a long run without a dot costs no more than its length.
-_HOST_RUN: Final = re.compile(r"(?<![0-9A-Za-z_-])[0-9A-Za-z_-]++(?:[.。．｡][0-9A-Za-z_-]++)++")
+# The look-behind stands behind the first character, so that the engine can skip to one; it makes each
+# run be tried once, so that a long run without a dot costs no more than its length.
+_HOST_RUN: Final = re.compile(r"[0-9A-Za-z_-](?<![0-9A-Za-z_-]{2})[0-9A-Za-z_-]*+(?:[.。．｡][0-9A-Za-z_-]++)++")
 _HOST_RUN_HERE: Final = re.compile(r"[0-9A-Za-z_-]++(?:[.。．｡][0-9A-Za-z_-]++)++")
 _SCHEME_HERE: Final = re.compile(r"([A-Za-z][0-9A-Za-z+.-]*+):(?://|\\/\\/)")
 _SCHEME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
@@ -65,8 +66,10 @@ class _Scan:
         return self._found
 
     def _schemes(self) -> list[_Start]:
-        starts = [*self._separators("://"), *self._separators(r":\/\/")]
-        starts.sort(key=lambda start: start.start)
+        starts = self._separators("://")
+        if r":\/\/" in self._text:
+            starts += self._separators(r":\/\/")
+            starts.sort(key=lambda start: start.start)
         return starts
 
     def _separators(self, separator: str) -> list[_Start]:

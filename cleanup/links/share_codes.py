@@ -39,7 +39,10 @@ class ShareCodeScanner:
     def __init__(self, rule: ShareCodeRule) -> None:
         self._rule = rule
         lengths = (*rule.strong_lengths, rule.weak_length)
-        self._run = re.compile(rf"(?<![0-9A-Za-z])[0-9A-Za-z]{{{min(lengths)},{max(lengths)}}}+(?![0-9A-Za-z])")
+        # The look-behind stands behind the first character, so that the engine can skip to one.
+        self._run = re.compile(
+            rf"[0-9A-Za-z](?<![0-9A-Za-z]{{2}})[0-9A-Za-z]{{{min(lengths) - 1},{max(lengths) - 1}}}+(?![0-9A-Za-z])"
+        )
         self._closing = {pair[0]: (pair[1], Surroundings.PAIR) for pair in rule.pairs}
         self._closing |= {pair[0]: (pair[1], Surroundings.BRACKETS) for pair in rule.brackets}
 
