@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cleanup.links.lines import Lines, Spellings
 from cleanup.links.outcomes import decided_span
 from cleanup.links.rules import KindRule, ShareCodeRule
+from cleanup.links.scanner import NO_START_AFTER
 from cleanup.links.share_codes import ShareCode, ShareCodeScanner, Surroundings
 from cleanup.links.spans import Span
 from cleanup.links.templates import link_fields
@@ -61,6 +62,8 @@ class CodeReader:
                 number += 1
             if number < len(urls) and urls[number][0] < code.end:
                 continue
+            if _holds_back_a_url(text, code.end) and (number == len(urls) or urls[number][0] != code.end):
+                continue
             if lines.move_to(code.start) or facts is None:
                 facts = self._facts(lines, links)
             rule = self._rule_for(code, facts)
@@ -99,3 +102,9 @@ class CodeReader:
 def _any_within(positions: Sequence[int], start: int, end: int) -> bool:
     number = bisect_left(positions, start)
     return number < len(positions) and positions[number] < max(end, start + 1)
+
+
+def _holds_back_a_url(text: str, end: int) -> bool:
+    """Whether what follows could become a URL if the mark before it went; such a mark is no code's."""
+    following = text[end : end + 1]
+    return text[end - 1] in NO_START_AFTER and (following == "/" or (following.isascii() and following.isalnum()))

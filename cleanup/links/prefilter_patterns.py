@@ -81,7 +81,7 @@ class _Escapes:
         self.json = ColumnFormat.JSON in formats
         self.references = bool(formats & {ColumnFormat.HTML, ColumnFormat.MARKDOWN})
         self.markdown = ColumnFormat.MARKDOWN in formats
-        colon, slash = [r"\\*:"], [r"\\*/"]
+        colon, slash = [r"\\*:"], [r"[\\/]"]
         if self.json:
             colon.append(r"\\u003a")
             slash.append(r"\\u002f")
@@ -90,6 +90,9 @@ class _Escapes:
             slash.append("&(?:#0*47|#x0*2f|sol);?")
         self.colon = f"(?:{'|'.join(colon)})"
         self.slash = f"(?:{'|'.join(slash)})"
+        # The value of an attribute or of a whole column may begin with the slashes.
+        whole = formats & {ColumnFormat.HTML, ColumnFormat.MARKDOWN, ColumnFormat.URL}
+        self.authority_start = f"{'' if whole else self.colon}{self.slash}{{2,}}"
 
     def marks(self, marks: str, *, before: bool) -> str:
         """An alternation of the marks around a code, raw or escaped."""
@@ -106,18 +109,19 @@ def _obfuscated(policy: Policy, escapes: _Escapes) -> Iterator[str]:
     after_dot = "|".join(map(re.escape, labels))
     if labels:
         yield rf"{_HOST}{_DOT}(?:{after_dot})"
-    scheme = rf"{escapes.colon}{escapes.slash}{{2,}}{_AUTHORITY}*"
-    yield rf"{scheme}(?:{_MAPPED}|{_DOT_IN_HOST}|%[0-9a-f]{{2}})"
-    yield rf"(?:{_ENCODED_SLASH}){{2,}}{_INNER_AUTHORITY}{_ENCODED_HOST}"
-    yield rf"{_PERCENT}3a(?:/|{_ENCODED_SLASH}){{2,}}{_INNER_AUTHORITY}{_ENCODED_HOST}"
+    start = rf"{escapes.authority_start}{_AUTHORITY}*"
+    inner = rf"(?:{_ENCODED_SLASH}|[\\/]){{2,}}{_INNER_AUTHORITY}"
+    disguised = rf"{_MAPPED}|{_DOT_IN_HOST}"
     if escapes.json:
         yield _JSON_ASCII
-        yield rf"{scheme}\\u"
         yield rf"{_HOST}{_JSON_DOT}(?:{after_dot})"
+        disguised += r"|\\u"
     if escapes.references:
         yield _REFERENCE_ASCII
-        yield rf"{scheme}&(?:#|[a-z])"
         yield rf"{_HOST}{_REFERENCE_DOT}"
+        disguised += "|&(?:#|[a-z])"
+    yield rf"{start}(?:{disguised}|%[0-9a-f]{{2}})"
+    yield rf"{inner}(?:{disguised}|{_ENCODED_HOST})"
     if escapes.markdown:
         yield rf"{_HOST}\\[.-]{_HOST}"
 

@@ -14,7 +14,7 @@ _HOST_RUN_HERE: Final = re.compile(r"[0-9A-Za-z_-]++(?:[.。．｡][0-9A-Za-z_-]
 _SCHEME_HERE: Final = re.compile(r"([A-Za-z][0-9A-Za-z+.-]*+):(?://|\\/\\/)")
 _SCHEME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 # A URL without scheme starts after none of these (letters and digits never stand before a whole run).
-_NO_START_AFTER: Final = frozenset(".-_@/=%:&#")
+NO_START_AFTER: Final = frozenset(".-_@/=%:&#")
 _MISSPELLED_WEB: Final = re.compile(r"(?:\A|[^A-Za-z])(?:h[a-z*]{1,3}ps?|t{1,2}ps?)\Z", re.IGNORECASE)
 _LONGEST_MISSPELLED: Final = 8
 
@@ -159,7 +159,7 @@ class _Scan:
         if start == 0 or (self._cut and start == self._position):
             return True
         before = self._text[start - 1]
-        return before not in _NO_START_AFTER and not (before.isascii() and before.isalnum())
+        return before not in NO_START_AFTER and not (before.isascii() and before.isalnum())
 
     def _is_broken_scheme(self, slashes: int) -> bool:
         before = self._text[max(0, slashes - 1 - _LONGEST_MISSPELLED) : slashes - 1]

@@ -1,6 +1,6 @@
 """Precision and recall per kind on labelled cases, as a Markdown table.
 
-    python -m cleanup.links.scorecard config/policy-xiaohongshu-2021.toml tests/cases/links.jsonl
+python -m cleanup.links.scorecard config/policy-xiaohongshu-2021.toml tests/cases/links.jsonl
 """
 
 import json
