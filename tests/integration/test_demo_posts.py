@@ -18,9 +18,7 @@ def test_the_schema_takes_the_posts(database_dsn: str, table: str) -> None:
             for row in generate_rows(table, 5_000, 1):
                 copy.write_row(row)
         stored = connection.execute(
-            sql.SQL("SELECT count(*), min(created_at), count(DISTINCT body) > 2000 FROM {}").format(
-                sql.Identifier(table)
-            )
+            sql.SQL("SELECT count(*), min(created_at) FROM {}").format(sql.Identifier(table))
         ).fetchone()
         expected = next(iter(generate_rows(table, 5_000, 1)))
         columns = connection.execute(
@@ -28,5 +26,5 @@ def test_the_schema_takes_the_posts(database_dsn: str, table: str) -> None:
             " WHERE attrelid = %s::regclass AND attnum > 0",
             (table,),
         ).fetchone()
-    assert stored == (5_000, expected.created_at, True)
+    assert stored == (5_000, expected.created_at)
     assert columns == (list(COLUMNS[table]),)

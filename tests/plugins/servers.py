@@ -20,6 +20,7 @@ from typing import Final
 import psutil
 import pytest
 
+from cleanup.demo import reaper
 from cleanup.demo.binaries import ServerBinaries, find_debian_binaries, find_wheel_binaries
 from cleanup.demo.folders import DIRECTORY_VARIABLE, PREFIX
 from cleanup.demo.server import Server
@@ -28,6 +29,8 @@ from cleanup.errors import ServerUnavailable
 WHEEL_MAJOR: Final = 18
 DEBIAN_MAJOR: Final = 15
 LINGUISTIC_LOCALE: Final = "en_US.UTF-8"
+PATIENCE_SECONDS = 10.0  # what a watcher may need on a busy machine
+_SESSION_PREFIX: Final = "cleanup-session-"
 _session_directory = pytest.StashKey[Path]()
 
 
@@ -72,7 +75,10 @@ class Servers:
     def new(self, major: int) -> Server:
         """A further server of that version; the caller closes it."""
         # LOCPATH is read when a collation is first used, so the locale may be made later.
-        return Server.start(binaries_of(major), environment={"LOCPATH": str(self.locales)})
+        try:
+            return Server.start(binaries_of(major), environment={"LOCPATH": str(self.locales)})
+        except ServerUnavailable as error:
+            pytest.fail(f"{error.message}\nHINT: {error.hint}", pytrace=False)
 
     def close(self) -> None:
         """End them all."""
@@ -142,10 +148,24 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     memory = Path("/dev/shm")  # noqa: S108 -- the folder made in it has a random name
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30
-    folder = Path(tempfile.mkdtemp(prefix="cleanup-tests-", dir=memory if roomy else None))
+    parent = memory if roomy else Path(tempfile.gettempdir())
+    _sweep(parent)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_SESSION_PREFIX, dir=parent))
+        if reaper.lock_folder(folder, wait=False) is not None:  # held until the process ends
+            break  # else another session swept it just now
     folder.chmod(0o755)
     config.stash[_session_directory] = folder
     os.environ[DIRECTORY_VARIABLE] = str(folder)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of sessions that were killed; their servers are gone already."""
+    for folder in parent.glob(f"{_SESSION_PREFIX}*"):
+        descriptor = reaper.lock_folder(folder, wait=False)
+        if descriptor is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
 
 
 def pytest_report_header() -> str:
@@ -171,7 +191,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
 def _left_behind(folder: Path) -> list[str]:
     """Folders and processes of servers still there once the watchers had their time."""
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + PATIENCE_SECONDS
     while left := [*map(str, folder.glob(f"{PREFIX}*")), *_processes_naming(folder)]:
         if time.monotonic() > give_up:
             return left
