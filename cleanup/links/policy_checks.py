@@ -4,19 +4,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from cleanup.links.finder import Finder
-from cleanup.links.rules import KindRule, Policy
+from cleanup.links.rules import HostMatch, KindRule, Policy
 from cleanup.links.templates import FIELDS
 from cleanup.vocabulary import ColumnFormat, Decision
 
 # What stands at the edge of a placeholder must not grow into a URL or a code beside it.
 _GLUES_ON: Final = frozenset("-._~:/?#@!$&'()*+,;=%")
-_SAMPLE: Final = {
-    "platform": "platform",
-    "kind": "product",
-    "path": "/item.htm",
-    "query": "id=612345678901",
-    "item_id": "612345678901",
-}
+_NUMBER: Final = "612345678901"
 
 
 def check_results(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -28,10 +22,17 @@ def check_results(policy: Policy) -> Iterator[tuple[str, str]]:
     for cue in _cues_in(policy, policy.placeholder):
         yield "placeholder", f"holds the cue {cue!r}, so a second pass would decide otherwise"
     for rule in policy.rules:
-        if rule.template:
-            filled = rule.template.fill(_sample(policy, rule))
-            for what in _links_in(finder, filled or ""):
-                yield rule.key.rpartition(".")[0] + ".template", f"gives {filled!r}, which {what}"
+        yield from _check_template(finder, policy, rule)
+
+
+def _check_template(finder: Finder, policy: Policy, rule: KindRule) -> Iterator[tuple[str, str]]:
+    if rule.template is None:
+        return
+    for sample in _samples(policy, rule):
+        filled = rule.template.fill(sample) or ""
+        for what in _links_in(finder, filled):
+            yield rule.key.rpartition(".")[0] + ".template", f"gives {filled!r}, which {what}"
+            return
 
 
 def _check_edges(policy: Policy) -> Iterator[tuple[str, str]]:
@@ -57,11 +58,15 @@ def _cues_in(policy: Policy, text: str) -> Iterator[str]:
                 yield cue
 
 
-def _sample(policy: Policy, rule: KindRule) -> dict[str, str]:
-    host = next((entry.host for entry in policy.hosts if entry.kind.key == rule.key), "host.example")
-    values = dict.fromkeys(FIELDS, "x") | _SAMPLE
-    return values | {
-        "host": host,
-        "url": f"https://{host}{_SAMPLE['path']}?{_SAMPLE['query']}",
-        "platform": rule.platform,
-    }
+def _samples(policy: Policy, rule: KindRule) -> Iterator[dict[str, str]]:
+    """What a link of the rule offers its template, for each host and scheme of the rule."""
+    values = dict.fromkeys(FIELDS, "x") | {"platform": rule.platform, "kind": rule.kind, "item_id": _NUMBER}
+    for entry in policy.hosts:
+        if entry.kind.key == rule.key:
+            host = f"x.{entry.host}" if entry.match is HostMatch.ONE_LABEL else entry.host
+            path = entry.path + (_NUMBER if entry.digits or entry.path.endswith("/") else "")
+            url = f"https://{host}{path}?id={_NUMBER}"
+            yield values | {"host": host, "path": path or "/", "query": f"id={_NUMBER}", "url": url}
+    for scheme in policy.schemes:
+        if scheme.kind.key == rule.key:
+            yield values | {"host": f"{scheme.scheme}:", "url": f"{scheme.scheme}://{scheme.target}"}
