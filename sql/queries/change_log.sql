@@ -1,5 +1,6 @@
 -- name: add
--- In the transaction of the change itself; where the row stands is taken from its finding.
+-- In the transaction of the change itself; where the row stands is taken from its finding. One look-up a row:
+-- the planner knows nothing of a new partition, and would rather read all of it for each row.
 INSERT INTO cleanup.change_log (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at,
                                 author, hash_before, hash_after, salt, edits, chain)
 SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e.outcome, e.value_id, f.key, f.created_at,
@@ -7,7 +8,8 @@ SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e
   FROM unnest(%(numbers)s::bigint[], %(outcomes)s::text[], %(value_ids)s::bigint[], %(hashes_before)s::bytea[],
               %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[])
        AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain)
-  JOIN cleanup.finding AS f ON f.plan_id = %(plan_id)s AND f.finding_number = e.finding_number;
+ CROSS JOIN LATERAL (SELECT g.* FROM cleanup.finding AS g
+                      WHERE g.plan_id = %(plan_id)s AND g.finding_number = e.finding_number OFFSET 0) AS f;
 
 -- name: page
 -- A run's log by finding number.

@@ -28,7 +28,8 @@ SELECT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, 
 SELECT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, f.refusal, f.key, f.created_at, f.author,
        f.value_hash, f.finding_hash, f.spans
   FROM cleanup.deferral AS d
-  JOIN cleanup.finding AS f ON f.plan_id = %(plan_id)s AND f.finding_number = d.finding_number
+ CROSS JOIN LATERAL (SELECT g.* FROM cleanup.finding AS g
+                      WHERE g.plan_id = %(plan_id)s AND g.finding_number = d.finding_number OFFSET 0) AS f
  WHERE d.run_id = %(run_id)s AND d.pass = %(pass)s
    AND d.finding_number > %(after_number)s AND d.finding_number <= %(through_number)s
  ORDER BY d.finding_number LIMIT %(findings)s;
