@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from cleanup import VERSION
-from cleanup.errors import CleanupError
+from cleanup.errors import CleanupError, StoppedBySignal
 from cleanup.log import configure_logging
 from cleanup.vocabulary import ExitStatus
 
@@ -47,8 +47,7 @@ def main() -> None:
     except CleanupError as error:
         _fail(error)
     except click.Abort:
-        click.echo("aborted", err=True)
-        sys.exit(ExitStatus.INTERRUPTED)
+        _fail(StoppedBySignal("interrupted", hint="nothing is lost: run the same command again to go on."))
     except click.ClickException as error:
         error.show()
         sys.exit(ExitStatus.USAGE_OR_CONFIG)
