@@ -1,6 +1,6 @@
 """Making a plan: lanes claim and scan chunks until none is left, then one pass makes the digest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -128,7 +128,7 @@ def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, 
     def scan(connection: Connection) -> tuple[list[Finding], ScanCounts]:
         with transaction(connection, SCAN_LIMITS, read_only=True):
             blocks = copy_blocks(connection, target.scan(chunk.key_range, order.since_xmin))
-            return scanner.scan(blocks, first_number(chunk.chunk_number), renew)
+            return _number(scanner, blocks, chunk, renew)
 
     findings, counts = posts.retry(scan)
 
@@ -143,6 +143,19 @@ def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, 
         get_logger().info(
             "chunk.finished", plan=order.plan_id, chunk=chunk.chunk_number, rows=counts.rows, findings=len(findings)
         )
+
+
+def _number(
+    scanner: Scanner, blocks: Iterable[bytes], chunk: Chunk, renew: Callable[[], None]
+) -> tuple[list[Finding], ScanCounts]:
+    counts = ScanCounts()
+    findings: list[Finding] = []
+    before = first_number(chunk.chunk_number) + 1
+    for piece in scanner.pieces(blocks, counts):
+        numbers = range(before + len(findings), before + len(findings) + len(piece))
+        findings += [replace(finding, finding_number=number) for number, finding in zip(numbers, piece, strict=True)]
+        renew()
+    return findings, counts
 
 
 def _is_incomplete(connection: Connection, order: _Order) -> bool:

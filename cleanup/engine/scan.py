@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate
 from operator import itemgetter
@@ -34,18 +34,13 @@ class Scanner:
         self._target = target
         self._key_columns = len(target.table.key)
 
-    def scan(
-        self, blocks: Iterable[bytes], first_number: int, between_pieces: Callable[[], None]
-    ) -> tuple[list[Finding], ScanCounts]:
-        """Find every span in the rows; numbers go up from `first_number` + 1."""
-        counts = ScanCounts()
-        findings: list[Finding] = []
+    def pieces(self, blocks: Iterable[bytes], counts: ScanCounts) -> Iterator[list[Finding]]:
+        """The findings of each piece of the rows, as soon as it is read; `counts` grows with them.
+
+        The findings have no number yet: a scan gives them theirs, a sweep needs none.
+        """
         for rows in _pieces(blocks, BUFFER_BYTES):
-            for row in self._candidates(rows, counts):
-                for finding in self._find(row, counts):
-                    findings.append(replace(finding, finding_number=first_number + len(findings) + 1))
-            between_pieces()
-        return findings, counts
+            yield [finding for row in self._candidates(rows, counts) for finding in self._find(row, counts)]
 
     def _candidates(self, rows: list[bytes], counts: ScanCounts) -> Iterator[ScannedRow]:
         for letters, number in Counter(map(_scope_letters, rows)).items():

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, islice
 from typing import Final
 
@@ -11,7 +12,7 @@ from cleanup.db.database import Database
 from cleanup.db.findings import Finding
 from cleanup.db.ledger import require_ledger
 from cleanup.db.outcomes import Left, list_left
-from cleanup.db.plans import get_plan, plan_leaves
+from cleanup.db.plans import PlanLeaf, get_plan, plan_leaves
 from cleanup.db.posts import present_hashes
 from cleanup.db.runs import Run, RunKind, get_run
 from cleanup.db.targets import KeyRange, Target
@@ -19,6 +20,7 @@ from cleanup.engine.guards import require_here
 from cleanup.engine.job import Job, describe_tables, leaves_of, targets_of
 from cleanup.engine.log_check import LogProblem, all_log_rows, check_log
 from cleanup.engine.scan import Scanner
+from cleanup.engine.scan_counts import ScanCounts
 from cleanup.engine.spans import value_id
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import RunUnfinished
@@ -71,8 +73,7 @@ def verify_posts(job: Job) -> Verification:
     """Read every configured post again under the policy as it is now. Writes nothing."""
     database = Database(job.dsn, APPLICATION_NAME)
     try:
-        targets = database.transact(lambda connection: _targets_now(connection, job), read_only=True)
-        return Verification(None, _sweep(database, job, targets, None, frozenset()), [], [], {})
+        return Verification(None, _sweep(database, job, _reader(job, None, frozenset(), frozenset())), [], [], {})
     finally:
         database.close()
 
@@ -87,8 +88,9 @@ def verify_run(job: Job, run_id: int) -> Verification:
         left = database.transact(lambda connection: _left(connection, run_id), read_only=True)
         sweep = Sweep()
         if run.kind is RunKind.APPLY:
-            known = database.transact(lambda connection: _known(connection, run, left), read_only=True)
-            sweep = _sweep(database, job, targets, plan.first_xmin, known)
+            leaves = database.transact(lambda connection: plan_leaves(connection, plan.plan_id), read_only=True)
+            planned = frozenset(leaf.leaf_name for leaf in leaves)
+            sweep = _sweep(database, job, _reader(job, plan.first_xmin, planned, _known(leaves, left)))
         problems = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
         values = database.transact(
             lambda connection: _compare_values(connection, run_id, targets), SCAN_LIMITS, read_only=True
@@ -123,38 +125,51 @@ def _left(connection: Connection, run_id: int) -> list[Left]:
     return list_left(connection, run_id, [outcome.value for outcome in Outcome if outcome.leaves_work], _LISTED)
 
 
-def _known(connection: Connection, run: Run, left: list[Left]) -> frozenset[int]:
-    tables = {leaf.leaf_name: leaf.table_name for leaf in plan_leaves(connection, run.plan_id)}
+def _known(leaves: list[PlanLeaf], left: list[Left]) -> frozenset[int]:
+    tables = {leaf.leaf_name: leaf.table_name for leaf in leaves}
     return frozenset(value_id(tables[one.leaf_name], one.column_name, one.key) for one in left)
 
 
-def _sweep(
-    database: Database, job: Job, targets: dict[int, Target], since_xmin: str | None, known: frozenset[int]
-) -> Sweep:
-    finder = Finder(job.policy)
+def _reader(job: Job, since_xmin: str | None, planned: frozenset[str], known: frozenset[int]) -> "_Reader":
     prefilter = Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
-    sweep = Sweep()
-    by_table = groupby(
-        sorted(targets.values(), key=lambda target: target.leaf_number), key=lambda target: target.table.name
-    )
-    for _, leaves in by_table:
-        same_table = list(leaves)
+    return _Reader(Finder(job.policy), prefilter, since_xmin, planned, known)
 
-        def read(
-            connection: Connection, leaves_of_table: list[Target] = same_table
-        ) -> list[tuple[Target, list[Finding], int]]:
-            # One snapshot for all leaves of a table: a row that moves between them is seen in exactly one.
-            found: list[tuple[Target, list[Finding], int]] = []
-            for target in leaves_of_table:
-                blocks = copy_blocks(connection, target.scan(KeyRange(), since_xmin))
-                findings, counts = Scanner(finder, prefilter, target).scan(blocks, 0, lambda: None)
-                found.append((target, findings, counts.rows))
-            return found
 
-        for target, findings, rows in database.transact(read, SCAN_LIMITS, read_only=True, one_snapshot=True):
-            sweep.rows_read += rows
-            _note(sweep, target, findings, known)
-    return sweep
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What a sweep reads with; `since_xmin` limits planned leaves, any other leaf is read whole."""
+
+    finder: Finder
+    prefilter: Prefilter
+    since_xmin: str | None
+    planned_leaves: frozenset[str]
+    known: frozenset[int]
+
+    def read(self, connection: Connection, leaves: list[Target]) -> Sweep:
+        # One snapshot for all leaves of a table: a row that moves between them is seen in exactly one.
+        sweep = Sweep()
+        for target in leaves:
+            since = self.since_xmin if target.leaf.full_name in self.planned_leaves else None
+            counts = ScanCounts()
+            blocks = copy_blocks(connection, target.scan(KeyRange(), since))
+            for findings in Scanner(self.finder, self.prefilter, target).pieces(blocks, counts):
+                _note(sweep, target, findings, self.known)
+            sweep.rows_read += counts.rows
+        return sweep
+
+
+def _sweep(database: Database, job: Job, reader: _Reader) -> Sweep:
+    targets = database.transact(lambda connection: _targets_now(connection, job), read_only=True)
+    total = Sweep()
+    for _, leaves in groupby(targets.values(), key=lambda target: target.table.name):
+        part = database.transact(
+            partial(reader.read, leaves=list(leaves)), SCAN_LIMITS, read_only=True, one_snapshot=True
+        )
+        total.rows_read += part.rows_read
+        total.unplanned += part.unplanned
+        total.known += part.known
+        total.examples += part.examples[: _SHOWN - len(total.examples)]
+    return total
 
 
 def _note(sweep: Sweep, target: Target, findings: list[Finding], known: frozenset[int]) -> None:
