@@ -12,7 +12,7 @@ from cleanup.db.catalog import Fingerprint, TextColumn
 from cleanup.db.change_log import LogEntry, adding_parameters
 from cleanup.db.connection import Connection, Limits, local_settings
 from cleanup.db.queries import run_statement, statement
-from cleanup.db.retry import is_refusal
+from cleanup.db.retry import is_refusal, is_too_long
 from cleanup.db.run_chunks import RunChunk
 from cleanup.db.targets import Key, Scope, Target
 
@@ -59,6 +59,13 @@ class RowWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class RowRefused:
+    """The database would not have the row as computed; nothing of it was written."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnchangedFinding:
     """A finding that the batch leaves as it is, and why."""
 
@@ -83,6 +90,10 @@ class BatchGone(Exception):
 
 class BatchDone(Exception):
     """Another attempt, perhaps our own before its answer was lost, has done this batch."""
+
+
+class BatchTooLong(Exception):
+    """The server ended the batch for holding its locks too long; nothing of it was written, unless it is done."""
 
 
 class BatchRefused(Exception):
@@ -111,6 +122,8 @@ class BatchSession:
             except psycopg.Error:
                 # The connection is of no more use; the server rolls back by itself.
                 connection.close()
+        if error is not None and is_too_long(error) and self._batch.findings > 1:
+            raise BatchTooLong from None
 
     def open(self, keys: Sequence[Key]) -> Opening:
         """Begin, claim the batch, lock and read its rows: the first round trip.
@@ -161,8 +174,8 @@ class BatchSession:
                 raise BatchRefused from None
             raise
 
-    def write_alone(self, write: RowWrite) -> dict[int, bytes] | str | None:
-        """Write one row by itself: the hashes that came out, a refusal's SQLSTATE, or None where no row was written."""
+    def write_alone(self, write: RowWrite) -> dict[int, str] | RowRefused:
+        """Write one row by itself: the texts that stand there then, or why the database refuses it."""
         columns = [column for column in self._target.table.columns if column.number in write.values]
         self._connection.execute(statement("batch_session.savepoint"))
         try:
@@ -173,13 +186,30 @@ class BatchSession:
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
-            self._connection.execute(statement("batch_session.undo_one"))
-            return str(error.sqlstate)
+            return self._refuse(f"SQLSTATE {error.sqlstate}")
         if row is None:
-            self._connection.execute(statement("batch_session.undo_one"))
-            return None
+            return self._refuse("a trigger returned no row")
+        # Where a trigger altered the row, what has to be undone later is what really stands there.
+        as_computed = all(part == write.values[column.number][1] for column, part in zip(columns, row, strict=True))
+        texts = {number: text for number, (text, _) in write.values.items()} if as_computed else self._read_back(write)
+        if texts is None:
+            return self._refuse("a trigger took the value or the key away")
         self._connection.execute(statement("batch_session.release"))
-        return {column.number: bytes(part) for column, part in zip(columns, row, strict=True)}
+        return texts
+
+    def _refuse(self, detail: str) -> RowRefused:
+        self._connection.execute(statement("batch_session.undo_one"))
+        return RowRefused(detail)
+
+    def _read_back(self, write: RowWrite) -> dict[int, str] | None:
+        row = self._connection.execute(
+            self._target.lock_and_read(self._batch.run_id), self._target.key_parameters([write.key])
+        ).fetchone()
+        if row is None:
+            return None
+        _, _, *found = row
+        texts = {number: found[number] for number in write.values}
+        return None if None in texts.values() else {number: str(text) for number, text in texts.items()}
 
     def commit_ledger(self, ledgering: Ledgering) -> None:
         """Write log and checkpoint of rows that were written one by one, and commit."""

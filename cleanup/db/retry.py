@@ -31,7 +31,11 @@ _SESSION_LOST: Final = frozenset(
         "57014",  # query_canceled: our own statement_timeout
     }
 )
+# We held locks for longer than we allow ourselves: less work at once can succeed.
+_TOO_LONG: Final = frozenset({"25P03", "25P04", "57014"})
 _PRIVILEGE: Final = "42501"
+# Where PL/pgSQL's RAISE reports from: a trigger says no, whatever SQLSTATE it chose for that.
+_RAISED: Final = "exec_stmt_raise"
 
 # Errors of the server or of our statement, not of a row: writing row by row would not help.
 _NOT_A_ROW: Final = ("08", "0A", "25", "26", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "F0", "XX")
@@ -54,9 +58,16 @@ def is_transient(error: BaseException) -> bool:
     return state in _TRANSIENT or state in _SESSION_LOST or state.startswith("08")
 
 
+def is_too_long(error: BaseException) -> bool:
+    """Whether the server ended the transaction for taking too long."""
+    return isinstance(error, psycopg.Error) and error.sqlstate in _TOO_LONG
+
+
 def is_refusal(error: psycopg.Error) -> bool:
     """Whether the database refuses what is being written: a constraint, a length, a trigger's own error."""
-    return error.sqlstate is not None and error.sqlstate[:2] not in _NOT_A_ROW
+    if error.sqlstate is None or is_transient(error):
+        return False
+    return error.diag.source_function == _RAISED or error.sqlstate[:2] not in _NOT_A_ROW
 
 
 def retry_transaction(work: Callable[[], _Result], on_failure: Callable[[], None] | None = None) -> _Result:

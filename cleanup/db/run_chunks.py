@@ -38,6 +38,14 @@ def claim_run_chunk(connection: Connection, run_id: int, lease_seconds: int) -> 
         ).fetchone()
 
 
+def renew_run_chunk(connection: Connection, run_id: int, chunk: RunChunk, lease_seconds: int) -> bool:
+    """Prolong the lease of a chunk that is still ours; False where it is not."""
+    cursor = connection.execute(
+        run_statement("run_chunks.renew", run_id), {**_fence(run_id, chunk), "lease_seconds": lease_seconds}
+    )
+    return cursor.rowcount == 1
+
+
 def release_run_chunk(connection: Connection, run_id: int, chunk: RunChunk) -> None:
     """Give a chunk back that is still ours."""
     connection.execute(run_statement("run_chunks.release", run_id), _fence(run_id, chunk))
@@ -60,6 +68,12 @@ def unfinished_run_chunks(connection: Connection, run_id: int) -> int:
     """How many chunks of the run are not done."""
     row = connection.execute(statement("run_chunks.unfinished"), {"run_id": run_id}).fetchone()
     return int(row[0]) if row else 0
+
+
+def chunks_are_awaited(connection: Connection, run_id: int) -> bool:
+    """Whether a lane that got no chunk should ask again later."""
+    row = connection.execute(run_statement("run_chunks.awaited", run_id), {"run_id": run_id}).fetchone()
+    return bool(row and row[0])
 
 
 def _fence(run_id: int, chunk: RunChunk) -> dict[str, object]:

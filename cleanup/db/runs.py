@@ -117,11 +117,12 @@ def resume_run(connection: Connection, run_id: int) -> bool:
     return connection.execute(statement("runs.resume"), {"run_id": run_id}).rowcount == 1
 
 
-def interrupt_run(connection: Connection, run_id: int) -> None:
-    """Mark a running run as interrupted."""
-    connection.execute(statement("runs.interrupt"), {"run_id": run_id})
+def interrupt_run(connection: Connection, run_id: int) -> bool:
+    """Mark a running run as interrupted; False where another job goes on with it, or where it has ended."""
+    return connection.execute(statement("runs.interrupt"), {"run_id": run_id}).rowcount == 1
 
 
-def close_run(connection: Connection, run_id: int, state: RunState, log_head: bytes) -> None:
-    """Give an open run its end; does nothing where another job already did."""
-    connection.execute(statement("runs.close"), {"run_id": run_id, "state": state.value, "log_head": log_head})
+def close_run(connection: Connection, run_id: int, state: RunState, log_head: bytes) -> bool:
+    """Give an open run its end; False where another job already did."""
+    cursor = connection.execute(statement("runs.close"), {"run_id": run_id, "state": state.value, "log_head": log_head})
+    return cursor.rowcount == 1

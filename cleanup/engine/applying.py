@@ -114,7 +114,9 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
         require_signed_findings(connection, plan)
         require_little_drift(connection, plan_id, targets, job.config.approval)
         run_id = _create(connection, plan_id, approval.approval_id)
-    resume_run(connection, run_id)
+    if not resume_run(connection, run_id):
+        # Another job has ended it since we looked.
+        _require_open(get_run(connection, run_id))
     return RunPlace(run_id, plan_id, targets, fingerprints, job.config.pace)
 
 
@@ -131,6 +133,12 @@ def _create(connection: Connection, plan_id: int, approval_id: int) -> int:
 
 
 def _require_open(run: Run) -> None:
+    if run.state is RunState.DRIFT_STOPPED:
+        # A delta plan reads what was written since: it would miss the rest of this plan.
+        raise PlanAlreadyApplied(
+            f"run {run.run_id} of plan {run.plan_id} was stopped, since too many posts had been edited",
+            hint="make a whole new plan for the rest (not with --since) and have it approved.",
+        )
     if not run.state.is_open:
         raise PlanAlreadyApplied(
             f"plan {run.plan_id} was applied by run {run.run_id}, which is {run.state.value}",

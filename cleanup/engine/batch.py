@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
-from cleanup.db.batch_session import BatchSession, Ledgering, Opening, RowWrite, UnchangedFinding
+from cleanup.db.batch_session import BatchSession, Ledgering, Opening, RowRefused, RowWrite, UnchangedFinding
 from cleanup.db.batches import Settlement
 from cleanup.db.catalog import Fingerprint
 from cleanup.db.change_log import LogEntry
@@ -15,7 +15,7 @@ from cleanup.engine.chain import CHAIN_START, SALT_BYTES, link
 from cleanup.engine.spans import value_hash, value_id
 from cleanup.engine.verdicts import Change, Judge, Outcome, SomeItem, Verdict
 from cleanup.errors import InvariantBroken, PlanStale
-from cleanup.links.edits import encode_edits, invert
+from cleanup.links.edits import Edit, encode_edits, invert
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,17 +156,26 @@ class Batch(Generic[SomeItem]):
         for write in self._writes(tally):
             result = session.write_alone(write)
             for item, verdict, change in by_key[write.key]:
-                if not isinstance(result, dict):
-                    detail = "a trigger returned no row" if result is None else f"SQLSTATE {result}"
-                    spans = self._all_spans(item, Outcome.REFUSED_BY_DATABASE)
-                    self._note(tally, item, Verdict(Outcome.REFUSED_BY_DATABASE, detail=detail, spans=spans))
+                if isinstance(result, RowRefused):
+                    self._note_refused(tally, item, result.detail)
                     continue
                 found = result[item.column_number]
-                outcome = verdict.outcome if found == value_hash(change.after) else Outcome.ALTERED_BY_TRIGGER
+                if found == change.before:
+                    self._note_refused(tally, item, "a trigger put the old text back")
+                    continue
+                if found == change.after:
+                    outcome, made, spans = verdict.outcome, change, verdict.spans
+                else:
+                    outcome, made = Outcome.ALTERED_BY_TRIGGER, _change_between(change.before, found)
+                    spans = {outcome.value: sum(verdict.spans.values())}
                 tally.outcomes[outcome.value] += 1
-                tally.spans.update(verdict.spans)
-                written.append((item, verdict, change, found, outcome))
+                tally.spans.update(spans)
+                written.append((item, verdict, made, value_hash(made.after), outcome))
         return self._chain(written)
+
+    def _note_refused(self, tally: _Tally[SomeItem], item: SomeItem, detail: str) -> None:
+        spans = self._all_spans(item, Outcome.REFUSED_BY_DATABASE)
+        self._note(tally, item, Verdict(Outcome.REFUSED_BY_DATABASE, detail=detail, spans=spans))
 
     def _chain(self, written: Sequence[tuple[SomeItem, Verdict, Change, bytes, Outcome]]) -> list[LogEntry]:
         entries: list[LogEntry] = []
@@ -196,6 +205,20 @@ class Batch(Generic[SomeItem]):
             head=entries[-1].chain if entries else CHAIN_START,
         )
         return Ledgering(entries, tally.unchanged, tally.deferred, settlement)
+
+
+def _change_between(before: str, after: str) -> Change:
+    """One edit from a text to another: between what they begin with and what they end with."""
+    start = _shared(before, after)
+    end = _shared(before[start:][::-1], after[start:][::-1])
+    edit = Edit(start, before[start : len(before) - end], after[start : len(after) - end])
+    return Change(before, after, (edit,))
+
+
+def _shared(left: str, right: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(left), len(right)))
 
 
 def difference(planned: Fingerprint, present: Fingerprint | None) -> str:

@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Event
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Final, TypeVar
 
 from cleanup.errors import CleanupError, InvariantBroken, LaneLost
@@ -20,24 +21,70 @@ _Order = TypeVar("_Order")
 TICK_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 0.1
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
 
 class Stop:
-    """Whether a lane is to end between batches: it was asked to, or the job that started it is gone."""
+    """Whether a lane is to end between batches: it was asked to, or the job that started it is gone.
 
-    def __init__(self, asked: Event) -> None:
-        self._asked = asked
-        self._parent = multiprocessing.parent_process()
+    A pipe of the lane's own, which the job closes and a dead job has closed. An Event is a lock that all lanes
+    share: a lane that was killed while it held it would hang every other lane, and the job.
+    """
+
+    def __init__(self, until_closed: Pipe) -> None:
+        self._until_closed = until_closed
 
     def asked(self) -> bool:
         """Looked at between batches, never within one."""
-        return self._asked.is_set() or (self._parent is not None and not self._parent.is_alive())
+        return self._until_closed.poll(0)
 
     def pause(self, seconds: float) -> None:
         """Wait for other lanes, but no longer than until somebody asks to stop."""
-        self._asked.wait(seconds)
+        self._until_closed.poll(seconds)
 
 
 Entry = Callable[[_Order, int, Stop], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """The job's side of a lane: what it says at its end, and the pipe whose closing asks it to stop."""
+
+    process: SpawnProcess
+    ending: Pipe
+    keep_going: Pipe
+
+    def ask_to_stop(self) -> None:
+        self.keep_going.close()
+
+    def problem(self) -> CleanupError | None:
+        """How the ended lane failed, if it did."""
+        self.process.join()
+        try:
+            sent = self.ending.recv() if self.ending.poll() else None
+        except (EOFError, OSError):
+            sent = None
+        self.ending.close()
+        self.keep_going.close()
+        if isinstance(sent, CleanupError):
+            return sent
+        if self.process.exitcode != 0:
+            return LaneLost(
+                f"{self.process.name} ended with {_describe_exit(self.process.exitcode)}",
+                hint="nothing is lost: run the same command again to go on.",
+            )
+        return None
+
+
+class _Signals:
+    """Remembers the signal that asked the job to stop; the handler does nothing else, since it can come anywhere."""
+
+    def __init__(self) -> None:
+        self.came: signal.Signals | None = None
+
+    def note(self, number: int, frame: object) -> None:
+        del frame
+        self.came = signal.Signals(number)
 
 
 def run_lanes(entry: Entry[_Order], order: _Order, lanes: int, on_tick: Callable[[], None]) -> bool:
@@ -47,62 +94,48 @@ def run_lanes(entry: Entry[_Order], order: _Order, lanes: int, on_tick: Callable
     batches, and its error is raised here; a lane that was killed raises LaneLost.
     """
     context = multiprocessing.get_context("spawn")
-    asked = context.Event()
-    signalled = context.Event()
-    with _signals_set(asked, signalled):
-        processes: list[tuple[SpawnProcess, Pipe]] = []
-        for lane in range(1, lanes + 1):
-            receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_lane, args=(entry, order, lane, asked, sender), name=f"cleanup lane {lane}"
-            )
-            process.start()
-            sender.close()
-            processes.append((process, receiver))
-        failure = _watch(processes, asked, on_tick)
+    with _signals_noted() as signals:
+        with _signals_held():
+            running = [_start(context, entry, order, lane) for lane in range(1, lanes + 1)]
+        failure = _watch(running, signals, on_tick)
     if failure is not None:
         raise failure
-    return signalled.is_set()
+    return signals.came is not None
 
 
-def _watch(
-    processes: list[tuple[SpawnProcess, Pipe]], asked: Event, on_tick: Callable[[], None]
-) -> CleanupError | None:
+def _start(context: SpawnContext, entry: Entry[_Order], order: _Order, lane: int) -> _Lane:
+    ending, sender = context.Pipe(duplex=False)
+    until_closed, keep_going = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_lane, args=(entry, order, lane, until_closed, sender), name=f"cleanup lane {lane}"
+    )
+    process.start()
+    sender.close()
+    until_closed.close()
+    return _Lane(process, ending, keep_going)
+
+
+def _watch(lanes: list[_Lane], signals: _Signals, on_tick: Callable[[], None]) -> CleanupError | None:
     failure: CleanupError | None = None
-    alive = list(processes)
+    alive = list(lanes)
+    asked = False
     while alive:
-        wait([process.sentinel for process, _ in alive], timeout=TICK_SECONDS)
+        wait([lane.process.sentinel for lane in alive], timeout=TICK_SECONDS)
         try:
             on_tick()
         except CleanupError as error:
             failure = failure or error
-            asked.set()
-        for process, receiver in list(alive):
-            if process.is_alive():
-                continue
-            alive.remove((process, receiver))
-            problem = _ending_of(process, receiver)
-            if problem is not None:
-                failure = failure or problem
-                asked.set()
+        for lane in [lane for lane in alive if not lane.process.is_alive()]:
+            alive.remove(lane)
+            problem = lane.problem()
+            failure = failure or problem
+        if not asked and (failure is not None or signals.came is not None):
+            asked = True
+            if signals.came is not None:
+                get_logger().info("job.stop_asked", signal=signals.came.name)
+            for lane in alive:
+                lane.ask_to_stop()
     return failure
-
-
-def _ending_of(process: SpawnProcess, receiver: Pipe) -> CleanupError | None:
-    process.join()
-    try:
-        sent = receiver.recv() if receiver.poll() else None
-    except EOFError:
-        sent = None
-    receiver.close()
-    if isinstance(sent, CleanupError):
-        return sent
-    if process.exitcode != 0:
-        return LaneLost(
-            f"{process.name} ended with {_describe_exit(process.exitcode)}",
-            hint="nothing is lost: run the same command again to go on.",
-        )
-    return None
 
 
 def _describe_exit(code: int | None) -> str:
@@ -112,36 +145,50 @@ def _describe_exit(code: int | None) -> str:
 
 
 @contextmanager
-def _signals_set(asked: Event, signalled: Event) -> Iterator[None]:
-    def stop(number: int, frame: object) -> None:
-        del frame
-        signalled.set()
-        asked.set()
-        get_logger().info("job.stop_asked", signal=signal.Signals(number).name)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+def _signals_noted() -> Iterator[_Signals]:
+    signals = _Signals()
+    before = {number: signal.signal(number, signals.note) for number in _SIGNALS}
     try:
-        yield
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _lane(entry: Entry[_Order], order: _Order, lane: int, asked: Event, sender: Pipe) -> None:
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Signals wait while lanes start: a lane inherits that, and so does not die of a Ctrl-C before it can ignore it."""
+    # Else the first lane's start would start the tracker, which lets signals through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, sender: Pipe) -> None:
     # A terminal sends its signals to every process of the job; only the job itself decides what they mean.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     configure_logging()
     bind(lane=lane)
     try:
-        entry(order, lane, Stop(asked))
+        entry(order, lane, Stop(until_closed))
     except CleanupError as error:
-        sender.send(error)
+        _send(sender, error)
     except Exception as error:
-        sender.send(internal_error(error))
+        _send(sender, internal_error(error))
     finally:
         sender.close()
         sys.stderr.flush()
+
+
+def _send(sender: Pipe, error: CleanupError) -> None:
+    # A job that is gone can not be told any more.
+    with suppress(OSError):
+        sender.send(error)
 
 
 def internal_error(error: BaseException) -> InvariantBroken:

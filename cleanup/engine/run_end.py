@@ -5,32 +5,42 @@ from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.run_chunks import unfinished_run_chunks
-from cleanup.db.runs import Run, RunState, close_run, get_run, interrupt_run
+from cleanup.db.runs import Run, RunKind, RunState, close_run, get_run, interrupt_run
 from cleanup.engine.chain import run_head
-from cleanup.errors import StoppedBySignal
+from cleanup.errors import PlanAlreadyApplied, StoppedBySignal
 from cleanup.log import get_logger
 
 
 def end_run(database: Database, run_id: int, *, stopped: bool) -> Run:
     """Close a run whose chunks are all done; else mark it interrupted and raise StoppedBySignal."""
     if database.transact(lambda connection: unfinished_run_chunks(connection, run_id)):
-        database.transact(lambda connection: _interrupt(connection, run_id))
-        raise StoppedBySignal(
-            f"run {run_id} was interrupted {'by a signal' if stopped else 'between batches'}",
-            hint="the checkpoint is kept: run the same command again to go on.",
-        )
+        raise database.transact(lambda connection: _interrupt(connection, run_id, by_signal=stopped))
     return database.transact(lambda connection: close(connection, run_id, RunState.FINISHED))
 
 
 def close(connection: Connection, run_id: int, state: RunState) -> Run:
     """Give a run its end in the open transaction, with the head over its batches."""
     head = run_head(batch_heads(connection, run_id))
-    close_run(connection, run_id, state, head)
-    add_event(connection, f"run.{state.value}", run_id=run_id, log_head=head.hex())
-    get_logger().info(f"run.{state.value}", run=run_id, log_head=head.hex())
+    # Two jobs may have worked on the run; one of them closes it.
+    if close_run(connection, run_id, state, head):
+        add_event(connection, f"run.{state.value}", run_id=run_id, log_head=head.hex())
+        get_logger().info(f"run.{state.value}", run=run_id, log_head=head.hex())
     return get_run(connection, run_id)
 
 
-def _interrupt(connection: Connection, run_id: int) -> None:
-    interrupt_run(connection, run_id)
-    add_event(connection, "run.interrupted", run_id=run_id)
+def _interrupt(connection: Connection, run_id: int, *, by_signal: bool) -> StoppedBySignal | PlanAlreadyApplied:
+    ours = interrupt_run(connection, run_id)
+    if ours:
+        add_event(connection, "run.interrupted", run_id=run_id)
+    run = get_run(connection, run_id)
+    if not run.state.is_open:
+        return PlanAlreadyApplied(
+            f"run {run_id} is {run.state.value}: another job has ended it",
+            hint=f"`cleanup status {run_id}` shows it; the rest needs a new plan.",
+        )
+    verb, number = ("apply", run.plan_id) if run.kind is RunKind.APPLY else ("rollback", run.source_run_id)
+    return StoppedBySignal(
+        f"run {run_id} was interrupted {'by a signal' if by_signal else 'between batches'}"
+        + ("" if ours else "; another job goes on with it"),
+        hint=f"the checkpoint is kept; the same command goes on: cleanup {verb} {number}",
+    )

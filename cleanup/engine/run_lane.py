@@ -8,12 +8,19 @@ from enum import Enum, auto
 from typing import Final, Generic, Protocol
 
 from cleanup.config import Pace
-from cleanup.db.batch_session import BatchDone, BatchGone, BatchRange, BatchRefused, BatchSession
+from cleanup.db.batch_session import BatchDone, BatchGone, BatchRange, BatchRefused, BatchSession, BatchTooLong
 from cleanup.db.batches import Settlement, checkpoint
 from cleanup.db.catalog import Fingerprint
 from cleanup.db.connection import Connection, Limits
 from cleanup.db.database import Database
-from cleanup.db.run_chunks import RunChunk, claim_run_chunk, end_pass, release_run_chunk, unfinished_run_chunks
+from cleanup.db.run_chunks import (
+    RunChunk,
+    chunks_are_awaited,
+    claim_run_chunk,
+    end_pass,
+    release_run_chunk,
+    renew_run_chunk,
+)
 from cleanup.db.targets import Target
 from cleanup.engine.batch import Batch, BatchPlace, rows_of
 from cleanup.engine.lanes import IDLE_SECONDS, Stop
@@ -27,6 +34,8 @@ _PAGE: Final = 5_000
 _ONE_BY_ONE_FINDINGS: Final = 100
 # Rows that somebody held are visited again a little later.
 _BETWEEN_PASSES_SECONDS: Final = 0.5
+# A lease is prolonged after this part of it.
+_RENEW_AFTER: Final = 1 / 3
 
 
 class Items(Protocol[SomeItem]):
@@ -79,17 +88,22 @@ class RunLane(Generic[SomeItem]):
             )
             if chunk is not None:
                 self._work_chunk(chunk)
-            elif self._database.transact(lambda connection: unfinished_run_chunks(connection, self._place.run_id)) == 0:
-                return
-            else:
+            elif self._database.transact(lambda connection: chunks_are_awaited(connection, self._place.run_id)):
                 self._stop.pause(IDLE_SECONDS)
+            else:
+                return
 
     def _work_chunk(self, chunk: RunChunk) -> None:
         if chunk.run_pass:
             self._stop.pause(_BETWEEN_PASSES_SECONDS)
         position = self._database.transact(lambda connection: checkpoint(connection, self._place.run_id, chunk))
         ahead: deque[SomeItem] = deque()
+        renewed = time.monotonic()
         while not self._stop.asked():
+            if time.monotonic() - renewed > self._place.pace.lease_seconds * _RENEW_AFTER:
+                if not self._renew(chunk):
+                    return
+                renewed = time.monotonic()
             if not ahead:
                 ahead.extend(self._page(chunk, position))
                 if not ahead:
@@ -105,7 +119,8 @@ class RunLane(Generic[SomeItem]):
                         lambda connection: checkpoint(connection, self._place.run_id, chunk)
                     )
                 case _After.CHUNK_LOST:
-                    return
+                    break
+        # Asked to stop, or the run was stopped. Where another lane has the chunk by now, its attempt protects it.
         self._database.transact(lambda connection: release_run_chunk(connection, self._place.run_id, chunk))
 
     def _page(self, chunk: RunChunk, position: int) -> list[SomeItem]:
@@ -113,17 +128,29 @@ class RunLane(Generic[SomeItem]):
             lambda connection: self._items.page(connection, chunk, position, _PAGE), read_only=True
         )
 
-    def _write(self, chunk: RunChunk, position: int, items: list[SomeItem]) -> _After:
+    def _renew(self, chunk: RunChunk) -> bool:
+        seconds = self._place.pace.lease_seconds
+        return self._database.transact(
+            lambda connection: renew_run_chunk(connection, self._place.run_id, chunk, seconds)
+        )
+
+    def _write(self, chunk: RunChunk, position: int, items: list[SomeItem], *, one_by_one: bool = False) -> _After:
+        """Write the items in one batch, or in several smaller ones where the database wants that."""
         try:
-            return self._batch(chunk, position, items, one_by_one=False)
+            return self._batch(chunk, position, items, one_by_one=one_by_one)
         except BatchRefused:
             get_logger().warning("batch.refused", run=self._place.run_id, after=position, findings=len(items))
-        while items:
-            few, items = items[:_ONE_BY_ONE_FINDINGS], items[_ONE_BY_ONE_FINDINGS:]
-            after = self._batch(chunk, position, few, one_by_one=True)
+            one_by_one, few = True, _ONE_BY_ONE_FINDINGS
+        except BatchTooLong:
+            get_logger().warning("batch.too_long", run=self._place.run_id, after=position, findings=len(items))
+            self._size.failed()
+            few = (len(items) + 1) // 2
+        for start in range(0, len(items), few):
+            part = items[start : start + few]
+            after = self._write(chunk, position, part, one_by_one=one_by_one)
             if after is not _After.WRITTEN:
                 return after
-            position = few[-1].finding_number
+            position = part[-1].finding_number
         return _After.WRITTEN
 
     def _batch(self, chunk: RunChunk, position: int, items: list[SomeItem], *, one_by_one: bool) -> _After:

@@ -261,10 +261,11 @@ BEGIN
 END $$;
 
 -- Whether the session that took a lease is still there. A pooler that hands the session on makes this true for
--- longer than it should be; then the lease's own end decides.
+-- longer than it should be; then the lease's own end decides. The start of another role's session may be hidden
+-- from us (NULL): its lanes are not dead for that.
 CREATE FUNCTION cleanup.lease_is_alive(until timestamptz, pid int, backend timestamptz) RETURNS boolean LANGUAGE sql
 SET search_path = pg_catalog, pg_temp AS $$
     SELECT until > clock_timestamp() AND EXISTS (
-        SELECT FROM pg_stat_activity AS a WHERE a.pid = $2 AND a.backend_start = $3
+        SELECT FROM pg_stat_activity AS a WHERE a.pid = $2 AND coalesce(a.backend_start = $3, true)
     )
 $$;

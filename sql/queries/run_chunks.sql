@@ -18,14 +18,18 @@ UPDATE cleanup.run_chunk AS c
  WHERE (c.run_id, c.chunk_number) = (
         SELECT d.run_id, d.chunk_number FROM cleanup.run_chunk AS d
          WHERE d.run_id = %(run_id)s
+           AND EXISTS (SELECT FROM cleanup.run AS r WHERE r.run_id = d.run_id AND r.state = 'running')
            AND (d.state = 'open'
                 OR d.state = 'claimed' AND NOT cleanup.lease_is_alive(d.lease_until, d.lease_pid, d.lease_backend))
          ORDER BY d.pass, d.chunk_number LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING c.chunk_number, c.leaf_number, c.after_number, c.through_number, c.pass, c.attempt;
 
 -- name: renew
--- Part of each batch's transaction: fails to match where another lane has taken the chunk over.
-UPDATE cleanup.run_chunk SET lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s)
+-- A long chunk keeps its lease while it makes progress, on the session that the lane has now; no row means that
+-- another lane has taken it over.
+UPDATE cleanup.run_chunk
+   SET lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
+       lease_pid = pg_backend_pid(), lease_backend = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
  WHERE run_id = %(run_id)s AND chunk_number = %(chunk_number)s AND attempt = %(attempt)s AND state = 'claimed';
 
 -- name: release
@@ -46,3 +50,9 @@ UPDATE cleanup.run_chunk AS c
 -- name: unfinished
 -- The run is over when this is none.
 SELECT count(*) FROM cleanup.run_chunk WHERE run_id = %(run_id)s AND state <> 'done';
+
+-- name: awaited
+-- Whether lanes have something to wait for: chunks that others hold, in a run that nobody has stopped.
+SELECT EXISTS (SELECT FROM cleanup.run_chunk AS c
+                 JOIN cleanup.run AS r ON r.run_id = c.run_id AND r.state = 'running'
+                WHERE c.run_id = %(run_id)s AND c.state <> 'done');

@@ -39,8 +39,12 @@ SELECT run_id, kind, plan_id, source_run_id, approval_id, state, code_version, s
 UPDATE cleanup.run SET state = 'running' WHERE run_id = %(run_id)s AND state IN ('running', 'interrupted');
 
 -- name: interrupt
--- Asked to stop between batches; the checkpoint is kept.
-UPDATE cleanup.run SET state = 'interrupted' WHERE run_id = %(run_id)s AND state = 'running';
+-- Asked to stop between batches; the checkpoint is kept. Not where the lanes of another job go on with the run.
+UPDATE cleanup.run AS r SET state = 'interrupted'
+ WHERE r.run_id = %(run_id)s AND r.state = 'running'
+   AND NOT EXISTS (SELECT FROM cleanup.run_chunk AS c
+                    WHERE c.run_id = r.run_id AND c.state = 'claimed'
+                      AND cleanup.lease_is_alive(c.lease_until, c.lease_pid, c.lease_backend));
 
 -- name: close
 -- The end of a run, once; the head over its batches goes with it.

@@ -1,0 +1,38 @@
+"""What the fault tests share: a site of posts in the test's own database."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.jobs import Pace, Site, new_site
+
+MakeSite = Callable[..., Site]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pattern_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled patterns are shared by this session's processes, and not with the home folder."""
+    before = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = before
+
+
+@pytest.fixture
+def make_site(database_dsn: str, tmp_path: Path) -> Iterator[MakeSite]:
+    """Make the site of a test: `rows` for each of its three tables, and a pace."""
+
+    made: list[Site] = []
+
+    def make(rows: int = 300, pace: Pace | None = None, *, dsn: str = "") -> Site:
+        made.append(new_site(dsn or database_dsn, tmp_path, rows, pace or Pace()))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.close()

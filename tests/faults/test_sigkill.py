@@ -1,0 +1,244 @@
+"""SIGKILL at random moments, the same command again: the end state is that of an undisturbed run.
+
+CLEANUP_TEST_SEED repeats the moments of an earlier run.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+import psutil
+import pytest
+
+from tests.faults.conftest import MakeSite
+from tests.faults.jobs import Pace, Process, Row, Site, slow_updates, wait_for
+
+ROWS = 200
+PACE = Pace(chunk_rows=20, batch_rows_max=8)
+
+
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """What a run that nobody kills comes to, in which the killed ones have to end too."""
+
+    original: dict[str, dict[Row, Row]]
+    applied: dict[str, dict[Row, Row]]
+    findings_digest: object
+    planned: int
+    outcomes: dict[str, int]
+
+
+def undisturbed(site: Site) -> Undisturbed:
+    """Plan, apply and roll back once, in peace: the posts are then what they were."""
+    original = site.everything()
+    plan = site.approved_plan()
+    site.run("apply", str(plan))
+    run = site.run_of(plan)
+    applied = site.everything()
+    planned = actionable(site, plan)
+    site.run("rollback", str(run))
+    assert site.everything() == original
+    assert applied != original
+    return Undisturbed(original, applied, site.findings_digest(plan), planned, site.outcomes(run))
+
+
+def actionable(site: Site, plan: int) -> int:
+    return site.number("SELECT sum(actionable)::bigint FROM cleanup.chunk WHERE plan_id = %s", plan)
+
+
+class Killer:
+    """Kills a verb again and again: each time when it has come a little further, and some moments later."""
+
+    def __init__(self, site: Site, lot: Random) -> None:
+        self._site = site
+        self._lot = lot
+        self.killed = 0
+
+    def drive(self, kills: int, words: tuple[str, ...], progress: Callable[[], int], whole: int) -> None:
+        """Kill the verb `kills` times on its way through `whole` steps, then let it end."""
+        # Some moments lie before the first step: between the start of the process and its first transaction.
+        marks = sorted(self._lot.uniform(-0.2, 1.0) for _ in range(kills))
+        for mark in marks:
+            process = self._site.start(*words)
+            goal = int(mark * whole) if mark >= 0 else None
+            moment = self._lot.uniform(0.0, 1.5 if goal is None else 0.06)
+            if goal is not None:
+                wait_for(f"step {goal} of {whole}", partial(_has_come, progress, goal), process=process)
+            # The moment of the kill is what is tried: no signal to wait for.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.process.wait(moment)
+            self.killed += process.is_alive()
+            process.kill()
+        self._site.run(*words)
+
+
+def _has_come(progress: Callable[[], int], goal: int) -> bool:
+    return progress() >= goal
+
+
+def kill_all_the_way(site: Site, kills: int) -> None:
+    seed = int(os.environ.get("CLEANUP_TEST_SEED") or Random().randrange(1 << 32))
+    print(f"seed {seed}")  # noqa: T201 -- shown where the test fails, to run it again
+    peaceful = undisturbed(site)
+    killer = Killer(site, Random(seed))
+
+    steps = site.number("SELECT count(*) FROM cleanup.chunk")
+
+    def chunks() -> int:
+        return site.number("SELECT count(*) FROM cleanup.chunk WHERE state = 'done'") - steps
+
+    killer.drive(kills, ("plan",), chunks, steps)
+    plan = site.number("SELECT max(plan_id) FROM cleanup.plan")
+    assert site.number("SELECT count(*) FROM cleanup.plan") == 2, "a killed plan was not gone on with"
+    assert site.findings_digest(plan) == peaceful.findings_digest
+    assert actionable(site, plan) == peaceful.planned
+    assert site.everything() == peaceful.original
+
+    site.approve(plan)
+    before = site.number("SELECT coalesce(max(run_id), 0) FROM cleanup.run")
+
+    def batches() -> int:
+        return site.number("SELECT count(*) FROM cleanup.batch WHERE run_id > %s", before)
+
+    whole = site.number("SELECT max(n) FROM (SELECT count(*) AS n FROM cleanup.batch GROUP BY run_id) AS b")
+    killer.drive(kills, ("apply", str(plan)), batches, whole)
+    run = site.run_of(plan)
+    assert site.everything() == peaceful.applied
+    assert site.outcomes(run) == peaceful.outcomes
+    site.require_sound(run, planned=peaceful.planned)
+    assert site.verify(run).is_clean
+    assert site.verify(run).values == {"as_written": peaceful.planned}
+
+    before = run
+    killer.drive(kills, ("rollback", str(run)), batches, whole)
+    assert site.everything() == peaceful.original
+    back = site.last_run()
+    assert site.outcomes(back) == {"restored": peaceful.planned}
+    site.require_sound(back, planned=peaceful.planned)
+    # A command that is given again after the end begins nothing new; so none of the kills may have made a second run.
+    assert site.rows("SELECT kind, state FROM cleanup.run WHERE run_id >= %s ORDER BY run_id", run) == [
+        ("apply", "finished"),
+        ("rollback", "finished"),
+    ]
+    assert killer.killed >= 3 * kills - 3, "too many of the processes ended before their kill"
+
+
+@pytest.mark.parametrize("major", [18], indirect=True)
+def test_killed_all_the_way(make_site: MakeSite) -> None:
+    kill_all_the_way(make_site(ROWS, PACE), kills=7)
+
+
+@pytest.mark.long
+def test_killed_all_the_way_twenty_times_each(make_site: MakeSite) -> None:
+    kill_all_the_way(make_site(2 * ROWS, PACE), kills=20)
+
+
+def kill_lane(process: Process) -> None:
+    process.lanes()[0].kill()
+
+
+def kill_coordinator(process: Process) -> None:
+    process.process.kill()
+
+
+@pytest.mark.parametrize("major", [18], indirect=True)
+def test_one_killed_lane_stops_the_job_which_then_goes_on(make_site: MakeSite) -> None:
+    site = make_site(ROWS, PACE)
+    original = site.everything()
+    plan = site.approved_plan()
+    process = site.start("apply", str(plan))
+    wait_for("a batch", lambda: site.number("SELECT count(*) FROM cleanup.batch") > 3, process=process)
+    kill_lane(process)
+    ended = process.end()
+    assert ended.status == 4, ended.err
+    assert "CLN-402" in ended.err
+    assert "SIGKILL" in ended.err
+    assert "run the same command again" in ended.err
+    done = site.number("SELECT count(*) FROM cleanup.batch")
+    site.run("apply", str(plan))
+    assert site.number("SELECT count(*) FROM cleanup.batch") > done, "it was all done before: the test proves nothing"
+    run = site.run_of(plan)
+    site.require_sound(run, planned=actionable(site, plan))
+    assert site.verify(run).is_clean
+    site.run("rollback", str(run))
+    assert site.everything() == original
+
+
+@pytest.mark.parametrize("major", [18], indirect=True)
+def test_lanes_end_by_themselves_when_the_coordinator_is_killed(make_site: MakeSite) -> None:
+    site = make_site(ROWS, PACE)
+    plan = site.approved_plan()
+    process = site.start("apply", str(plan))
+    wait_for("a batch", lambda: site.number("SELECT count(*) FROM cleanup.batch") > 3, process=process)
+    lanes = process.lanes()
+    assert len(lanes) == 2
+    kill_coordinator(process)
+    process.process.wait()
+    gone, alive = psutil.wait_procs(lanes, timeout=30)
+    assert alive == [], "an orphan lane goes on"
+    assert len(gone) == 2
+    # In order: they gave their chunks back and left no batch half done.
+    assert site.number("SELECT count(*) FROM cleanup.run_chunk WHERE state = 'claimed'") == 0
+    assert site.number("SELECT count(*) FROM cleanup.run_chunk WHERE state <> 'done'") > 0
+    site.run("apply", str(plan))
+    site.require_sound(site.run_of(plan), planned=actionable(site, plan))
+
+
+@pytest.mark.parametrize("major", [18], indirect=True)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_an_idle_lane_that_is_killed_or_stopped_hangs_nobody(make_site: MakeSite, number: signal.Signals) -> None:
+    """One lane waits for the chunk that the other holds: what the two share must not be a lock."""
+    site = make_site(60, Pace(chunk_rows=1_000, batch_rows_max=1, lock_target_ms=10_000))
+    site.do("TRUNCATE note_archive, comment")
+    slow_updates(site, "note", 100)
+    plan = site.approved_plan()
+    process = site.start("apply", str(plan))
+    wait_for("a batch", lambda: site.number("SELECT count(*) FROM cleanup.batch") > 0, process=process)
+    working = site.number("SELECT lane::int FROM cleanup.batch LIMIT 1")
+    idle = process.lanes()[2 - working]
+    idle.send_signal(number)
+    if number is signal.SIGKILL:
+        ended = process.end()
+        assert ended.status == 4, ended.err
+    else:
+        # The other lane goes on to the end of the work; the job then waits for its stopped lane, which is all right.
+        wait_for(
+            "the end of the work",
+            lambda: site.number("SELECT count(*) FROM cleanup.run_chunk WHERE state <> 'done'") == 0,
+            process=process,
+        )
+        idle.send_signal(signal.SIGCONT)
+        assert process.end().status == 0
+    site.run("apply", str(plan), expect=0 if number is signal.SIGKILL else 1)
+    site.require_sound(site.run_of(plan), planned=actionable(site, plan))
+
+
+@pytest.mark.parametrize("major", [18], indirect=True)
+@pytest.mark.parametrize("verb", ["plan", "apply", "rollback"])
+def test_the_chunks_of_a_killed_job_are_taken_up_at_once(make_site: MakeSite, verb: str) -> None:
+    """The lease lasts an hour in these tests: whoever waited for its end would not come to an end."""
+    site = make_site(ROWS, PACE)
+    words, before = [verb], 0
+    if verb != "plan":
+        plan = site.approved_plan()
+        words.append(str(plan))
+    if verb == "rollback":
+        site.run("apply", str(plan))
+        before = site.run_of(plan)
+        words = [verb, str(before)]
+    ledger = "SELECT plan_id AS what, state, attempt FROM cleanup.chunk"
+    if verb != "plan":
+        ledger = f"SELECT run_id AS what, state, attempt FROM cleanup.run_chunk WHERE run_id > {before}"  # noqa: S608
+    held = f"SELECT count(*) FROM ({ledger}) AS c WHERE state = 'claimed'"  # noqa: S608 -- both are of this test
+    process = site.start(*words)
+    wait_for("a claimed chunk", lambda: site.number(held) > 0, process=process)
+    process.kill()
+    assert site.number(held) > 0, "the kill came too late"
+    site.run(*words)
+    assert site.number(held) == 0
+    assert site.number(f"SELECT max(attempt) FROM ({ledger}) AS c") == 2  # noqa: S608
