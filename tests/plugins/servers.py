@@ -21,8 +21,8 @@ import psutil
 import pytest
 
 from cleanup.demo import reaper
-from cleanup.demo.binaries import ServerBinaries, find_debian_binaries, find_wheel_binaries
-from cleanup.demo.folders import DIRECTORY_VARIABLE, PREFIX
+from cleanup.demo.binaries import ServerBinaries, find_debian_binaries, find_wheel_binaries, unprivileged_user
+from cleanup.demo.folders import DIRECTORY_VARIABLE, PREFIX, choose_parent
 from cleanup.demo.server import Server
 from cleanup.errors import ServerUnavailable
 
@@ -146,9 +146,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the session one folder for everything that it starts, subprocesses and workers included."""
     if hasattr(config, "workerinput"):
         return
-    memory = Path("/dev/shm")  # noqa: S108 -- the folder made in it has a random name
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30
-    parent = memory if roomy else Path(tempfile.gettempdir())
+    parent = choose_parent(unprivileged_user(), 1 << 30, must_execute=True)
     _sweep(parent)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_SESSION_PREFIX, dir=parent))
