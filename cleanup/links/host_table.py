@@ -8,6 +8,7 @@ from cleanup.links.rules import HostMatch, HostRule, KindRule, SchemeRule, Token
 
 _PATH_END: Final = "/?#"
 _LONGEST_PATH: Final = 256
+_LONGEST_HOST: Final = 254
 _DIGITS: Final = re.compile(r"[0-9]")
 
 
@@ -90,7 +91,8 @@ class HostTable:
 
 
 def _suffixes(host: str) -> Iterable[str]:
-    suffix = host
+    # DNS knows no longer name, and a longer one would cost its length for each of its labels.
+    suffix = host if len(host) <= _LONGEST_HOST else ""
     while suffix:
         yield suffix
         suffix = suffix.partition(".")[2]

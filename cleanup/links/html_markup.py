@@ -9,6 +9,7 @@ from html.entities import html5
 from typing import Final
 
 _TAG_NAME: Final = re.compile(r"<(/?)([A-Za-z][^\t\n\f\r />]*+)")
+_TAG_START: Final = re.compile(r"</?[A-Za-z]")
 _ATTRIBUTE: Final = re.compile(
     r"""[\t\n\f\r /]*+(?:([^\t\n\f\r />=][^\t\n\f\r />=]*+|=[^\t\n\f\r />=]*+)"""
     r"""(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"([^"]*+)"|'([^']*+)'|([^\t\n\f\r >"'][^\t\n\f\r >]*+))?+)?+)?+"""
@@ -91,9 +92,9 @@ class _Tokenizer:
 
     def _markup(self, start: int) -> Token | None:
         html = self._html
+        if "tag" in self._absent and _TAG_START.match(html, start):
+            return None
         if tag := _TAG_NAME.match(html, start):
-            if "tag" in self._absent:
-                return None
             token = _tag(html, tag)
             if token is None:
                 # A tag that never closes swallows the rest, so no later one can close either.

@@ -28,7 +28,7 @@ def find_in_json(document: str, reader: TextReader, judge: Judge, paths: tuple[s
 def wanted_leaves(document: str, paths: tuple[str, ...]) -> Iterator[Leaf]:
     """The string values under one of the paths, or all of them where there are none."""
     patterns = tuple(parse_path(path) for path in paths)
-    for leaf in leaves(document):
+    for leaf in leaves(document, max(map(len, patterns), default=0)):
         if selects(patterns, leaf.path):
             yield leaf
 

@@ -26,7 +26,7 @@ class JsonInvalid(ValueError):
 class Leaf:
     """One string value: where its characters stand between the quotes, and under which path.
 
-    The path has a key, or `*` for a place in an array, per level.
+    The path has a key, or `*` for a place in an array, per level, as deep as was asked for.
     """
 
     start: int
@@ -34,18 +34,20 @@ class Leaf:
     path: tuple[str, ...]
 
 
-def leaves(document: str) -> Iterator[Leaf]:
+def leaves(document: str, depth: int = 0) -> Iterator[Leaf]:
     """Every string value of a document, in order, keys excepted; JsonInvalid where it is none.
 
-    Nesting costs a list entry a level, so that depth is no limit.
+    `depth` says how many levels of its path each leaf tells. Nesting costs a list entry a level,
+    so that no document is too deep.
     """
-    walk = _Walk(document)
+    walk = _Walk(document, depth)
     yield from walk.value()
 
 
 class _Walk:
-    def __init__(self, document: str) -> None:
+    def __init__(self, document: str, depth: int) -> None:
         self._document = document
+        self._depth = depth
         self._position = 0
         # One entry a level: the key that leads on, or * in an array.
         self._path: list[str] = []
@@ -58,7 +60,7 @@ class _Walk:
             mark = document[self._position : self._position + 1]
             if mark == '"':
                 start, end = self._string()
-                yield Leaf(start, end, tuple(self._path))
+                yield Leaf(start, end, tuple(self._path[: self._depth]))
             elif mark in ("{", "[") and mark:
                 if self._open(mark):
                     continue

@@ -64,8 +64,7 @@ class Prefilter:
 
         # The stub knows bytes alone; the library takes any buffer without copying it.
         self._database.scan(cast("bytes", buffer), match_event_handler=note)
-        ends.sort()
-        return ends
+        return sorted(set(ends))
 
 
 def _stands_alone(buffer: bytes | bytearray | memoryview, start: int, end: int) -> bool:

@@ -142,7 +142,7 @@ def _codes(policy: Policy, escapes: _Escapes) -> Iterator[str]:
 
 
 def _weak_codes(rule: ShareCodeRule, escapes: _Escapes) -> Iterator[str]:
-    code = rf"[0-9A-Za-z]{{{rule.weak_length}}}"
+    code = _with_a_digit(rule.weak_length)
     before, after = escapes.marks(rule.wrappers, before=True), escapes.marks(rule.wrappers, before=False)
     yield rf"(?:{before}|{_EMOJI}){code}(?:{after}|{_EMOJI})"
     for pair in (*rule.brackets, *rule.pairs):
@@ -151,6 +151,12 @@ def _weak_codes(rule: ShareCodeRule, escapes: _Escapes) -> Iterator[str]:
     if rule.delimiters:
         before, after = escapes.marks(rule.delimiters, before=True), escapes.marks(rule.delimiters, before=False)
         yield rf"(?:{before}){code}(?:{after})"
+
+
+def _with_a_digit(length: int) -> str:
+    """Letters and digits with one digit at least, so that words like `/application/` are none."""
+    at = (f"[A-Za-z]{{{first}}}[0-9][0-9A-Za-z]{{{length - 1 - first}}}" for first in range(length))
+    return f"(?:{'|'.join(at)})"
 
 
 def _bytes(mark: str) -> str:

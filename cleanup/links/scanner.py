@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cleanup.links.host_table import HostTable
-from cleanup.links.urls import Extent, UrlReader, cut_token
+from cleanup.links.urls import Extent, UrlReader
 
 # The look-behind stands behind the first character, so that the engine can skip to one; it makes each
 # run be tried once, so that a long run without a dot costs no more than its length.
@@ -42,7 +42,7 @@ class _Scan:
     def __init__(self, table: HostTable, text: str, given_back: str) -> None:
         self._table = table
         self._text = text
-        self._reader = UrlReader(text, given_back)
+        self._reader = UrlReader(text, given_back, table.token_lengths)
         self._starts = self._schemes()
         self._limits = self._split_limits()
         self._position = 0
@@ -119,9 +119,6 @@ class _Scan:
         return self._reader.after_scheme(start.start, start.scheme, start.after, self._limits[index])
 
     def _take(self, extent: Extent) -> None:
-        known = extent.url.is_web or not extent.url.scheme or self._table.is_scheme(extent.url.scheme)
-        if known and (token := self._table.token_lengths(extent.url.host, extent.url.rest)):
-            extent = cut_token(self._text, extent, *token)
         self._found.append(extent)
         self._position = extent.end
         self._cut = extent.cut

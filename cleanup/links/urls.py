@@ -1,6 +1,7 @@
 """Where a URL begins and ends in running text, and what its parts are."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ _ESCAPED_TAIL: Final = re.compile(rf"(?:[{_URL}]|\\/)*+")
 _SLASHES: Final = re.compile(r"/*+")
 _ESCAPED_SLASHES: Final = re.compile(r"(?:\\/|/)*+")
 _BRACED: Final = re.compile(rf"[{_URL}\"]*+")
+_LONGEST_TOKEN: Final = 128
 _PORT: Final = re.compile(r"[0-9]*+")
 _ALNUM: Final = re.compile(r"[0-9A-Za-z]*+")
 GIVEN_BACK: Final = ".,;:!?'"
@@ -22,6 +24,10 @@ _WHOLE: Final = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*+):)?[/\\]{2,}+([^/\\?#]
 _WHOLE_BARE: Final = re.compile(
     rf"([0-9A-Za-z_-]++(?:[{DOTS}][0-9A-Za-z_-]++)++\.?(?::[0-9]*+)?)([/?#].*)?\Z", re.DOTALL
 )
+
+
+# The path before a short host's token and the lengths it may have, for a host and what follows it.
+TokenLengths = Callable[[str, str], tuple[str, tuple[int, ...]] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,6 @@ class Extent:
 
     start: int
     end: int
-    rest_start: int
     url: Url
     cut: bool = False
 
@@ -81,9 +86,10 @@ def whole_url(value: str) -> Url | None:
 class UrlReader:
     """Reads URLs out of one text; none ends with a character of `given_back`."""
 
-    def __init__(self, text: str, given_back: str = GIVEN_BACK) -> None:
+    def __init__(self, text: str, given_back: str, token_lengths: TokenLengths) -> None:
         self._text = text
         self._given_back = given_back
+        self._token_lengths = token_lengths
 
     def after_scheme(self, start: int, scheme: str, after: int, limit: int) -> Extent:
         """The URL whose scheme stands at `start`; `after` is the offset behind `://`, `limit` where another begins."""
@@ -94,11 +100,12 @@ class UrlReader:
         if scheme in ("http", "https"):
             host_start = _end_of(slashes, text, after, limit)
         host_end = _authority_end(text, host_start, limit)
-        end = self._tail_end(host_start, host_end, limit, _ESCAPED_TAIL if escaped else _TAIL)
+        cut = self._token_end(text[host_start:host_end], host_end, limit, escaped=escaped)
+        end = cut or self._tail_end(host_start, host_end, limit, _ESCAPED_TAIL if escaped else _TAIL)
         host_end = min(host_end, end)
         rest = text[host_end:end]
         url = Url(scheme, text[host_start:host_end], rest.replace("\\/", "/") if escaped else rest)
-        return Extent(start, end, host_end, url)
+        return Extent(start, end, url, cut=cut > 0)
 
     def without_scheme(self, start: int, host_start: int, host_end: int, limit: int) -> Extent:
         """The URL whose host stands at `host_start`, with no scheme before it; `start` may take in `//`."""
@@ -110,11 +117,38 @@ class UrlReader:
             port_end = _end_of(_PORT, text, host_end + 1, limit)
             authority_end = port_end if port_end > host_end + 1 else host_end
         end = authority_end
-        if authority_end < limit and text[authority_end] in _AUTHORITY_END:
+        cut = self._token_end(_plain_dots(text[host_start:authority_end]), authority_end, limit, escaped=False)
+        if cut:
+            end = cut
+        elif authority_end < limit and text[authority_end] in _AUTHORITY_END:
             end = self._tail_end(host_start, authority_end, limit, _TAIL)
         authority_end = min(authority_end, end)
         url = Url("", _plain_dots(text[host_start:authority_end]), text[authority_end:end])
-        return Extent(start, end, authority_end, url)
+        return Extent(start, end, url, cut=cut > 0)
+
+    def _token_end(self, authority: str, host_end: int, limit: int, *, escaped: bool) -> int:
+        """Where a short host's token of known length ends and text is glued to it, or 0.
+
+        Only a query may follow a token. It is looked for before the rest of the URL is read, so
+        that many tokens glued together cost no more than their length.
+        """
+        text = self._text
+        ahead = text[host_end : min(limit, host_end + _LONGEST_TOKEN)]
+        ahead = ahead.replace("\\/", "/") if escaped else ahead
+        token = self._token_lengths(browser_host(authority), ahead) if ahead.startswith("/") else None
+        if token is None:
+            return 0
+        path, lengths = token
+        run = _end_of(_ALNUM, ahead, len(path), len(ahead)) - len(path)
+        for length in lengths:
+            if run >= length:
+                if ahead.startswith("?", len(path) + length):
+                    return 0
+                end = host_end
+                for _ in range(len(path) + length):
+                    end += 2 if text[end] == "\\" else 1
+                return end
+        return 0
 
     def _tail_end(self, host_start: int, host_end: int, limit: int, tail: re.Pattern[str]) -> int:
         text, end = self._text, host_end
@@ -144,23 +178,6 @@ class UrlReader:
                 return end
             end -= 1
         return end
-
-
-def cut_token(text: str, extent: Extent, path: str, lengths: tuple[int, ...]) -> Extent:
-    """The URL of a short host with a token of known length: only a query may follow the token."""
-    url = extent.url
-    letters = _ALNUM.match(url.rest, len(path))
-    run = letters.end() - len(path) if letters else 0
-    for length in lengths:
-        if run >= length:
-            kept = url.rest[: len(path) + length]
-            if len(url.rest) == len(kept) or url.rest.startswith("?", len(kept)):
-                return extent
-            end = extent.rest_start
-            for _ in kept:
-                end += 2 if text[end] == "\\" else 1
-            return Extent(extent.start, end, extent.rest_start, Url(url.scheme, url.authority, kept), cut=True)
-    return extent
 
 
 def _plain_dots(host: str) -> str:
