@@ -155,8 +155,14 @@ def _weak_codes(rule: ShareCodeRule, escapes: _Escapes) -> Iterator[str]:
 
 def _with_a_digit(length: int) -> str:
     """Letters and digits with one digit at least, so that words like `/application/` are none."""
-    at = (f"[A-Za-z]{{{first}}}[0-9][0-9A-Za-z]{{{length - 1 - first}}}" for first in range(length))
+    repeats = ((first, length - 1 - first) for first in range(length))
+    at = (f"{_repeat('[A-Za-z]', before)}[0-9]{_repeat('[0-9A-Za-z]', after)}" for before, after in repeats)
     return f"(?:{'|'.join(at)})"
+
+
+def _repeat(letters: str, count: int) -> str:
+    # Hyperscan refuses a repeat of nothing.
+    return f"{letters}{{{count}}}" if count else ""
 
 
 def _bytes(mark: str) -> str:
