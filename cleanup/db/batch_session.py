@@ -52,10 +52,10 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class RowWrite:
-    """New values of one row: by column number the text and its expected hash."""
+    """New values of one row: by column number the text and its expected hash, both None for NULL."""
 
     key: Key
-    values: Mapping[int, tuple[str, bytes]]
+    values: Mapping[int, tuple[str | None, bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class BatchSession:
                 raise BatchRefused from None
             raise
 
-    def write_alone(self, write: RowWrite) -> dict[int, str] | RowRefused:
+    def write_alone(self, write: RowWrite) -> dict[int, str | None] | RowRefused:
         """Write one row by itself: the texts that stand there then, or why the database refuses it."""
         columns = [column for column in self._target.table.columns if column.number in write.values]
         self._connection.execute(statement("batch_session.savepoint"))
@@ -193,7 +193,7 @@ class BatchSession:
         as_computed = all(part == write.values[column.number][1] for column, part in zip(columns, row, strict=True))
         texts = {number: text for number, (text, _) in write.values.items()} if as_computed else self._read_back(write)
         if texts is None:
-            return self._refuse("a trigger took the value or the key away")
+            return self._refuse("a trigger took the key away")
         self._connection.execute(statement("batch_session.release"))
         return texts
 
@@ -201,15 +201,14 @@ class BatchSession:
         self._connection.execute(statement("batch_session.undo_one"))
         return RowRefused(detail)
 
-    def _read_back(self, write: RowWrite) -> dict[int, str] | None:
+    def _read_back(self, write: RowWrite) -> dict[int, str | None] | None:
         row = self._connection.execute(
             self._target.lock_and_read(self._batch.run_id), self._target.key_parameters([write.key])
         ).fetchone()
         if row is None:
             return None
         _, _, *found = row
-        texts = {number: found[number] for number in write.values}
-        return None if None in texts.values() else {number: str(text) for number, text in texts.items()}
+        return {number: found[number] for number in write.values}
 
     def commit_ledger(self, ledgering: Ledgering) -> None:
         """Write log and checkpoint of rows that were written one by one, and commit."""

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
 from cleanup.db.queries import statement
+
+# Stands in hash columns for a value that is NULL.
+NULL_HASH: Final = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
+from cleanup.db.change_log import NULL_HASH
 from cleanup.db.connection import Connection
 from cleanup.db.targets import Key, Target
 
 
-def present_hashes(connection: Connection, target: Target, keys: Sequence[Key]) -> dict[Key, dict[int, bytes | None]]:
+def present_hashes(connection: Connection, target: Target, keys: Sequence[Key]) -> dict[Key, dict[int, bytes]]:
     """SHA-256 of every configured column of some rows by key and column number; a row that is gone is left out."""
     rows = connection.execute(target.hashes(), target.key_parameters(keys)).fetchall()
     return {
         keys[int(place) - 1]: {
-            column.number: None if value is None else bytes(value)
+            column.number: NULL_HASH if value is None else bytes(value)
             for column, value in zip(target.table.columns, values, strict=True)
         }
         for place, *values in rows

@@ -98,7 +98,7 @@ class Target:
     def write(self, run: int, columns: Sequence[TextColumn]) -> sql.Composed:
         """The statement that writes these columns of a batch; takes `k*`, `v*`, `h*` arrays and `rows`."""
         intact = sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(_hash_of(column), sql.Identifier("i", f"cleanup_h{place}"))
+            sql.SQL("{} IS NOT DISTINCT FROM {}").format(_hash_of(column), sql.Identifier("i", f"cleanup_h{place}"))
             for place, column in enumerate(columns)
         )
         return run_statement("targets.write", run, intact=intact, **self._written(columns))

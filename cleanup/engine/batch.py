@@ -130,7 +130,7 @@ class Batch(Generic[SomeItem]):
             tally.unchanged.append(UnchangedFinding(item.finding_number, verdict.outcome.value, verdict.detail))
             return
         change = verdict.change
-        if invert(change.after, change.edits) != change.before:
+        if invert(change.after or "", change.edits) != (change.before or ""):
             raise InvariantBroken(
                 f"finding {item.finding_number} could not be undone in memory",
                 hint="nothing of this batch was written; report this with the finding's number.",
@@ -143,9 +143,10 @@ class Batch(Generic[SomeItem]):
             tally.spans.update(verdict.spans)
 
     def _writes(self, tally: _Tally[SomeItem]) -> list[RowWrite]:
-        writes: dict[Key, dict[int, tuple[str, bytes]]] = {}
+        writes: dict[Key, dict[int, tuple[str | None, bytes | None]]] = {}
         for item, _, change in tally.changes:
-            writes.setdefault(item.key, {})[item.column_number] = (change.after, value_hash(change.after))
+            expected = None if change.after is None else value_hash(change.after)
+            writes.setdefault(item.key, {})[item.column_number] = (change.after, expected)
         return [RowWrite(key, values) for key, values in writes.items()]
 
     def _write_one_by_one(self, session: BatchSession, tally: _Tally[SomeItem]) -> list[LogEntry]:
@@ -207,11 +208,12 @@ class Batch(Generic[SomeItem]):
         return Ledgering(entries, tally.unchanged, tally.deferred, settlement)
 
 
-def _change_between(before: str, after: str) -> Change:
+def _change_between(before: str | None, after: str | None) -> Change:
     """One edit from a text to another: between what they begin with and what they end with."""
-    start = _shared(before, after)
-    end = _shared(before[start:][::-1], after[start:][::-1])
-    edit = Edit(start, before[start : len(before) - end], after[start : len(after) - end])
+    left, right = before or "", after or ""
+    start = _shared(left, right)
+    end = _shared(left[start:][::-1], right[start:][::-1])
+    edit = Edit(start, left[start : len(left) - end], right[start : len(right) - end])
     return Change(before, after, (edit,))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from cleanup.db.batch_session import LockedRow
-from cleanup.db.change_log import LogRow
+from cleanup.db.change_log import NULL_HASH, LogRow
 from cleanup.engine.spans import value_hash
 from cleanup.engine.verdicts import Change, Outcome, Verdict
 from cleanup.links.edits import Edit, EditMismatch, decode_edits, invert, shift, swap
@@ -19,12 +19,12 @@ class RollbackJudge:
     def judge(self, item: LogRow, row: LockedRow) -> Verdict:
         """What becomes of the logged value, given the row as it is now."""
         text = row.texts[item.column_number]
-        if text is None:
-            return _conflict(item, "the value is NULL now")
         present = value_hash(text)
         edits = decode_edits(item.edits)
         if present == item.hash_before:
             return Verdict(Outcome.ALREADY_RESTORED, spans={Outcome.ALREADY_RESTORED.value: len(edits)})
+        if text is None and item.hash_after != NULL_HASH:
+            return _conflict(item, "the value is NULL now")
         if present != item.hash_after:
             shifted = self._through_later_runs(item, present, edits)
             if shifted is None:
@@ -51,11 +51,13 @@ class RollbackJudge:
         return shifted if len(shifted) == len(edits) else None
 
 
-def _restored(item: LogRow, text: str, edits: Sequence[Edit]) -> Verdict:
+def _restored(item: LogRow, text: str | None, edits: Sequence[Edit]) -> Verdict:
     try:
-        before = invert(text, edits)
+        before = invert(text or "", edits)
     except EditMismatch:
         return _conflict(item, "what the run put there is not at its place any more")
+    if item.hash_before == NULL_HASH and not before:
+        return Verdict(Outcome.RESTORED, Change(text, None, swap(edits)), spans={Outcome.RESTORED.value: len(edits)})
     return Verdict(Outcome.RESTORED, Change(text, before, swap(edits)), spans={Outcome.RESTORED.value: len(edits)})
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from cleanup.db.change_log import NULL_HASH
 from cleanup.db.findings import Finding
 from cleanup.links.spans import Span
 from cleanup.vocabulary import Decision
@@ -57,9 +58,9 @@ def _raise_up(stored: Sequence[object]) -> Span:
     )
 
 
-def value_hash(text: str) -> bytes:
-    """SHA-256 over a value's text in UTF-8: the same that the server computes."""
-    return hashlib.sha256(text.encode()).digest()
+def value_hash(text: str | None) -> bytes:
+    """SHA-256 over a value's text in UTF-8, the same that the server computes; NULL has a hash of its own."""
+    return NULL_HASH if text is None else hashlib.sha256(text.encode()).digest()
 
 
 def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:

@@ -39,10 +39,10 @@ _LEAVES_WORK: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new text for a value, and the edits that lead back from it."""
+    """A new text for a value, and the edits that lead back from it; None is NULL, and empty to the edits."""
 
-    before: str
-    after: str
+    before: str | None
+    after: str | None
     edits: tuple[Edit, ...]
 
 

@@ -39,7 +39,7 @@ WITH written AS (
       FROM unnest(/*{key_arrays}*/ %(k0)s::text[] /*{/key_arrays}*/, /*{value_arrays}*/ %(v0)s::text[], %(h0)s::bytea[] /*{/value_arrays}*/)
            AS i(/*{key_names}*/ cleanup_k0 /*{/key_names}*/, /*{value_names}*/ cleanup_v0, cleanup_h0 /*{/value_names}*/)
      WHERE /*{key_match}*/ t.id = i.cleanup_k0::bigint /*{/key_match}*/
-    RETURNING /*{intact}*/ sha256(convert_to(t.body::text, 'UTF8')) = i.cleanup_h0 /*{/intact}*/ AS intact)
+    RETURNING /*{intact}*/ sha256(convert_to(t.body::text, 'UTF8')) IS NOT DISTINCT FROM i.cleanup_h0 /*{/intact}*/ AS intact)
 SELECT cleanup.require_written(%(rows)s, count(*) FILTER (WHERE intact)) FROM written;
 
 -- name: write_one
