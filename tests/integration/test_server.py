@@ -17,7 +17,7 @@ import pytest
 from psycopg import conninfo
 
 from cleanup.demo import reaper
-from cleanup.demo.binaries import ServerBinaries, binaries_at, find_debian_binaries, find_wheel_binaries
+from cleanup.demo.binaries import binaries_at, find_debian_binaries, find_wheel_binaries
 from cleanup.demo.folders import DIRECTORY_VARIABLE, PREFIX
 from cleanup.demo.server import Server, StopMode
 from cleanup.errors import ServerUnavailable
@@ -28,11 +28,10 @@ DEADLINE_SECONDS = 20
 
 OWNER = """
 import os, sys, time
-from pathlib import Path
-from cleanup.demo.binaries import binaries_at
+from cleanup.demo.binaries import find_debian_binaries, find_wheel_binaries
 from cleanup.demo.server import Server
 print("begun", flush=True)
-server = Server.start(binaries_at(Path(sys.argv[1])))
+server = Server.start(find_wheel_binaries() if sys.argv[1] == "18" else find_debian_binaries(int(sys.argv[1])))
 if sys.argv[2] == "forks" and os.fork() == 0:
     time.sleep(3600)
 print(server.pid, server._watcher.pid, flush=True)
@@ -43,9 +42,9 @@ sys.stdin.read()
 class Owner:
     """A process that starts a server, to be killed."""
 
-    def __init__(self, binaries: ServerBinaries, folder: Path, *, forks: bool = False) -> None:
+    def __init__(self, major: int, folder: Path, *, forks: bool = False) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", OWNER, str(binaries.bin_directory), "forks" if forks else "plain"],
+            [sys.executable, "-c", OWNER, str(major), "forks" if forks else "plain"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -202,7 +201,7 @@ def test_outlives_the_thread_that_started_it(folder: Path, major: int) -> None:
 
 
 def test_dies_with_its_killed_owner(folder: Path, major: int) -> None:
-    owner = Owner(binaries_of(major), folder)
+    owner = Owner(major, folder)
     server, _ = owner.started()
     assert is_alive(server)
     owner.kill()
@@ -211,7 +210,7 @@ def test_dies_with_its_killed_owner(folder: Path, major: int) -> None:
 
 
 def test_dies_with_its_owner_whatever_that_forked(folder: Path, major: int) -> None:
-    owner = Owner(binaries_of(major), folder, forks=True)
+    owner = Owner(major, folder, forks=True)
     server, _ = owner.started()
     owner.process.kill()
     owner.process.wait()
@@ -225,7 +224,7 @@ def test_dies_with_its_owner_whatever_that_forked(folder: Path, major: int) -> N
 
 @pytest.mark.parametrize("delay_ms", [0, 30, 120, 400, 550, 620, 700])
 def test_nothing_is_left_of_a_start_that_was_killed(folder: Path, major: int, delay_ms: int) -> None:
-    owner = Owner(binaries_of(major), folder)
+    owner = Owner(major, folder)
     time.sleep(delay_ms / 1000)  # the moment of the kill is what is tried
     owner.kill()
     with Server.start(binaries_of(major), directory=folder):  # sweeps what died before it had a watcher
@@ -234,7 +233,7 @@ def test_nothing_is_left_of_a_start_that_was_killed(folder: Path, major: int, de
 
 
 def test_next_start_sweeps_what_a_killed_watcher_left(folder: Path, major: int) -> None:
-    owner = Owner(binaries_of(major), folder)
+    owner = Owner(major, folder)
     server, watcher = owner.started()
     os.kill(watcher, signal.SIGKILL)
     owner.kill()
