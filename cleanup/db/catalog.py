@@ -1,5 +1,6 @@
 """What the server's catalog says of the configured tables, and the refusals that follow from it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from cleanup.config import ExemptBy, TableConfig, Undated
 from cleanup.db.connection import Connection
-from cleanup.db.predicates import require_safe_predicate
+from cleanup.db.predicates import require_look_up, require_safe_predicate
 from cleanup.db.queries import statement
 from cleanup.errors import ColumnUnknown, ColumnUnsuitable, CreatedAtUnsuitable, KeyUnusable, TableUnknown
 from cleanup.vocabulary import ColumnFormat
@@ -20,6 +21,8 @@ _TEXT_TYPES: Final = frozenset({"text", "varchar"})
 _JSON_TYPES: Final = frozenset({"json", "jsonb"})
 _ORDINARY: Final = "r"
 _PARTITIONED: Final = "p"
+# Tables, partitioned ones, views, materialised views and foreign tables can be looked up in.
+_LOOK_UP: Final = frozenset("rpvmf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Leaf:
     schema: str
     name: str
     row_estimate: int
+    kind: str = "r"
 
     @property
     def full_name(self) -> str:
@@ -99,6 +103,7 @@ class _Column:
     type_name: str
     base_name: str
     domain_base: str | None
+    has_built_in_order: bool
     is_domain: bool
     not_null: bool
     generated: bool
@@ -135,20 +140,23 @@ def describe_table(connection: Connection, config: TableConfig) -> Table:
     columns = {column.name: column for column in _read_columns(connection, oid)}
     key = _choose_key(connection, oid, name, config, columns)
     _require_columns(name, config, columns)
+    _require_plain_names(config, key)
     table = Table(
         name=name,
         key=key,
         columns=_text_columns(name, config, columns),
         created_at=config.created_at,
-        created_at_time_zone=_created_at_zone(name, config, columns[config.created_at]),
+        created_at_time_zone=_created_at_zone(connection, name, config, columns[config.created_at]),
         author=config.author,
         exempt=config.exempt,
         where=config.where,
         exempt_by=config.exempt_by,
         undated=config.undated,
-        leaves=_read_leaves(connection, oid),
+        leaves=_read_leaves(connection, oid, name),
     )
-    _require_predicates(connection, table, frozenset(columns))
+    _require_no_key_column(table)
+    types = {column.name: column.domain_base or column.base_name for column in columns.values()}
+    _require_predicates(connection, table, types)
     return table
 
 
@@ -165,6 +173,12 @@ def _find_table(connection: Connection, config: TableConfig) -> tuple[int, str]:
         raise TableUnknown(
             f"{config.name!r} is no table but of kind {kind!r}", hint="name the table that holds the rows."
         )
+    heirs = [str(heir) for (heir,) in connection.execute(statement("catalog.heirs"), {"oid": oid}).fetchall()]
+    if heirs:
+        raise TableUnknown(
+            f"table {config.name!r} has inheriting tables, whose rows it shows as its own: {', '.join(heirs)}",
+            hint="inheritance is not supported: name each inheriting table by itself, or make them partitions.",
+        )
     return int(oid), config.name
 
 
@@ -173,9 +187,21 @@ def _read_columns(connection: Connection, oid: int) -> list[_Column]:
         return cursor.execute(statement("catalog.columns"), {"oid": oid}).fetchall()
 
 
-def _read_leaves(connection: Connection, oid: int) -> tuple[Leaf, ...]:
+def _read_leaves(connection: Connection, oid: int, name: str) -> tuple[Leaf, ...]:
     with connection.cursor(row_factory=args_row(Leaf)) as cursor:
-        return tuple(cursor.execute(statement("catalog.leaves"), {"oid": oid}).fetchall())
+        leaves = tuple(cursor.execute(statement("catalog.leaves"), {"oid": oid}).fetchall())
+    if not leaves:
+        raise TableUnknown(
+            f"table {name!r} is partitioned and has no partition", hint="leave it out: it holds no post."
+        )
+    for leaf in leaves:
+        _require_plain(leaf.full_name)
+        if leaf.kind != _ORDINARY:
+            raise TableUnknown(
+                f"{leaf.full_name!r}, a partition of {name!r}, is no table but of kind {leaf.kind!r}",
+                hint="rows elsewhere can not be changed in one transaction with their log: detach it first.",
+            )
+    return leaves
 
 
 def _choose_key(
@@ -198,6 +224,12 @@ def _choose_key(
         raise KeyUnusable(
             f"table {name!r} has no primary key", hint="add one, or name a unique NOT NULL key with key = [...]."
         )
+    for part in chosen:
+        if not columns[part].has_built_in_order:
+            raise KeyUnusable(
+                f"table {name!r}: key column {part!r} is {columns[part].type_name}, whose order is no built-in one",
+                hint="name another unique NOT NULL key with key = [...].",
+            )
     return tuple(KeyColumn(part, columns[part].type_name) for part in chosen)
 
 
@@ -217,6 +249,32 @@ def _require_columns(name: str, config: TableConfig, columns: dict[str, _Column]
         _require_known(name, "author", (config.author,), columns)
     if config.exempt_by is not None:
         _require_known(name, "exempt_by.column", (config.exempt_by.column,), columns)
+
+
+def _require_plain_names(config: TableConfig, key: tuple[KeyColumn, ...]) -> None:
+    names = [config.name, config.created_at, *(part.name for part in key), *(column.name for column in config.columns)]
+    if config.author is not None:
+        names.append(config.author)
+    if config.exempt_by is not None:
+        names += [config.exempt_by.table, config.exempt_by.key, config.exempt_by.column]
+    for one in names:
+        _require_plain(one)
+
+
+def _require_plain(name: str) -> None:
+    # The driver takes a percent sign for a parameter, and a name can not escape it.
+    if "%" in name:
+        raise ColumnUnsuitable(f"the name {name!r} holds a percent sign", hint="rename it, or leave it out.")
+
+
+def _require_no_key_column(table: Table) -> None:
+    keys = table.key_names()
+    for column in table.columns:
+        if column.name in keys:
+            raise ColumnUnsuitable(
+                f"table {table.name!r}, column {column.name!r} is part of the key, by which rows are found again",
+                hint="name another unique NOT NULL key with key = [...], or leave the column out.",
+            )
 
 
 def _text_columns(name: str, config: TableConfig, columns: dict[str, _Column]) -> tuple[TextColumn, ...]:
@@ -256,7 +314,7 @@ def _require_suitable(name: str, column: _Column, column_format: ColumnFormat) -
         )
 
 
-def _created_at_zone(name: str, config: TableConfig, column: _Column) -> str | None:
+def _created_at_zone(connection: Connection, name: str, config: TableConfig, column: _Column) -> str | None:
     place = f"table {name!r}, created_at column {column.name!r}"
     if column.base_name == "timestamptz":
         return None
@@ -269,28 +327,43 @@ def _created_at_zone(name: str, config: TableConfig, column: _Column) -> str | N
             f"{place} is {column.type_name}, which says no zone",
             hint='set created_at_time_zone, for example "Asia/Shanghai".',
         )
+    try:
+        with connection.transaction():
+            connection.execute(statement("catalog.time_zone"), {"zone": config.created_at_time_zone})
+    except connection.DataError:
+        raise CreatedAtUnsuitable(
+            f"{place}: the server does not know the zone {config.created_at_time_zone!r}",
+            hint="`SELECT name FROM pg_timezone_names` lists those it knows.",
+        ) from None
     return config.created_at_time_zone
 
 
-def _require_predicates(connection: Connection, table: Table, columns: frozenset[str]) -> None:
+def _require_predicates(connection: Connection, table: Table, columns: Mapping[str, str]) -> None:
     schema, _, relation = table.name.partition(".")
     identifier = sql.Identifier(schema, relation)
     for key, text in (("exempt", table.exempt), ("where", table.where)):
         if text is not None:
             require_safe_predicate(connection, f"table {table.name!r}, {key}", text, identifier, columns)
     if table.exempt_by is not None:
-        _require_exempt_by(connection, table.exempt_by)
+        _require_exempt_by(connection, table.name, identifier, table.exempt_by)
 
 
-def _require_exempt_by(connection: Connection, exempt_by: ExemptBy) -> None:
+def _require_exempt_by(connection: Connection, table: str, identifier: sql.Identifier, exempt_by: ExemptBy) -> None:
+    place = f"table {table!r}, exempt_by"
     schema, _, name = exempt_by.table.partition(".")
     row = connection.execute(statement("catalog.table"), {"schema": schema, "name": name}).fetchone()
-    if row is None:
+    if row is None or row[3] not in _LOOK_UP:
         raise TableUnknown(
-            f"exempt_by: table {exempt_by.table!r} is not in this database", hint="name it as schema.table."
+            f"{place}: {exempt_by.table!r} is no table in this database", hint="name it as schema.table."
         )
     columns = {column.name: column for column in _read_columns(connection, int(row[0]))}
     _require_known(exempt_by.table, "exempt_by.key", (exempt_by.key,), columns)
+    require_look_up(
+        connection,
+        f"{place}: {exempt_by.table}.{exempt_by.key} ({columns[exempt_by.key].type_name})",
+        (identifier, exempt_by.column),
+        (sql.Identifier(schema, name), exempt_by.key),
+    )
 
 
 def jsonb(value: object) -> Jsonb:

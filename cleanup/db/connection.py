@@ -36,18 +36,29 @@ def open_connection(dsn: str, application_name: str) -> Connection:
     """Connect by libpq's own means; raise DatabaseUnreachable, with no password in it, or ServerUnsuitable."""
     try:
         # No prepared statements: a transaction-pooling proxy may hand each transaction to another session.
+        # UTF-8 whatever PGCLIENTENCODING says: COPY sends raw bytes, and the hashes are over UTF-8.
         connection = psycopg.connect(
-            dsn, autocommit=True, prepare_threshold=None, fallback_application_name=application_name
+            dsn,
+            autocommit=True,
+            prepare_threshold=None,
+            fallback_application_name=application_name,
+            client_encoding="UTF8",
         )
     except psycopg.OperationalError as error:
+        if _hides_where_the_password_ends(dsn):
+            raise DatabaseUnreachable(
+                "no connection, and the connection string is ambiguous: it has an @ too many, or a / before it",
+                hint="write @ as %40 and / as %2F within a user name or password of a postgresql:// address.",
+            ) from None
         raise DatabaseUnreachable(
             f"no connection to {describe_dsn(dsn)}: {_first_line(error)}",
             hint="check --dsn, the PG* variables or the service file, and that the server is up.",
         ) from None
-    except psycopg.ProgrammingError as error:
+    except psycopg.ProgrammingError:
+        # libpq quotes the part that it can not read, and that may be the password.
         raise DatabaseUnreachable(
-            f"the connection string is not valid: {_first_line(error)}",
-            hint="give --dsn as postgresql://... or as key=value pairs.",
+            "the connection string can not be read",
+            hint="give --dsn as postgresql://... or as key=value pairs; quote values that hold blanks.",
         ) from None
     _require_suitable(connection)
     return connection
@@ -61,6 +72,13 @@ def describe_dsn(dsn: str) -> str:
         return "the given connection string"
     shown = [f"{key}={parts[key]}" for key in ("service", "host", "port", "dbname", "user") if parts.get(key)]
     return " ".join(shown) or "the server of the PG* variables"
+
+
+def _hides_where_the_password_ends(dsn: str) -> bool:
+    # Then libpq takes part of the password for host or port, and quotes it in its message.
+    scheme, _, rest = dsn.partition("://")
+    before_at, at, _ = rest.partition("?")[0].rpartition("@")
+    return scheme in ("postgresql", "postgres") and bool(at) and ("@" in before_at or "/" in before_at)
 
 
 def _first_line(error: psycopg.Error) -> str:
@@ -92,6 +110,9 @@ def local_settings(connection: Connection, limits: Limits) -> Mapping[str, str]:
         "IntervalStyle": "postgres",
         "extra_float_digits": "1",
         "bytea_output": "hex",
+        # An operator's predicate is judged as standard SQL, so it has to be read as such.
+        "standard_conforming_strings": "on",
+        "transform_null_equals": "off",
         # pg_temp last, so that nobody's temporary table can stand in for a real one.
         "search_path": "pg_catalog, pg_temp",
         # Errors where row-level security would hide rows, instead of leaving them out.

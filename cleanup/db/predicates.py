@@ -1,10 +1,11 @@
 """An operator's predicates, judged by their tree; the operator's own text is what runs."""
 
-from collections.abc import Iterator
-from typing import Final
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
 
 import sqlglot
-from psycopg import sql
+from psycopg import errors, sql
 from sqlglot import errors as sqlglot_errors
 from sqlglot import expressions as exp
 
@@ -49,7 +50,23 @@ _PLAIN: Final = (
     exp.JSONPathKey,
     exp.JSONPathSubscript,
     exp.Tuple,
+    exp.Escape,
+    exp.Any,
+    exp.Array,
+    exp.ArrayContainsAll,
+    exp.JSONBContainsTopKey,
+    exp.RegexpLike,
+    exp.RegexpILike,
+    exp.Case,
+    exp.If,
+    # Written like functions, and part of the grammar.
+    exp.Coalesce,
+    exp.Nullif,
+    exp.Greatest,
+    exp.Least,
 )
+_TIMES: Final = frozenset({exp.DataType.Type.TIMESTAMPTZ, exp.DataType.Type.TIMESTAMP, exp.DataType.Type.DATE})
+_TIME_COLUMNS: Final = frozenset({"timestamptz", "timestamp", "date", "timetz", "time"})
 _CASTS: Final = frozenset(
     {
         exp.DataType.Type.BOOLEAN,
@@ -60,9 +77,31 @@ _CASTS: Final = frozenset(
         exp.DataType.Type.TEXT,
         exp.DataType.Type.VARCHAR,
         exp.DataType.Type.UUID,
-        exp.DataType.Type.TIMESTAMPTZ,
     }
 )
+# Without quotes these are the session or the clock, whatever the table's columns are called.
+_SESSION_WORDS: Final = frozenset(
+    {
+        "current_catalog",
+        "current_date",
+        "current_role",
+        "current_schema",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "localtime",
+        "localtimestamp",
+        "session_user",
+        "system_user",
+        "user",
+    }
+)
+_CLOCK_WORD: Final = re.compile(r"\b(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+_CALL: Final = re.compile(r"([a-z_][a-z0-9_]*)\(", re.IGNORECASE)
+# A function's name and how many arguments it is given.
+_Call: TypeAlias = "tuple[str, int]"
+# Names that the batch's own statements have beside the table's.
+_OURS: Final = "cleanup_"
 _HINT: Final = (
     "write one boolean over this table's own columns: comparisons, AND/OR/NOT, IN, BETWEEN, LIKE, IS NULL and "
     "immutable functions of pg_catalog; no subquery, comment, second statement or clock. "
@@ -71,18 +110,32 @@ _HINT: Final = (
 
 
 def require_safe_predicate(
-    connection: Connection, place: str, text: str, table: sql.Identifier, columns: frozenset[str]
+    connection: Connection, place: str, text: str, table: sql.Identifier, columns: Mapping[str, str]
 ) -> None:
     """Raise PredicateRefused unless sqlglot and the server agree that `text` is one safe boolean.
 
-    `place` says where the predicate stands (table and key); `columns` are the table's own.
+    `place` says where the predicate stands (table and key); `columns` are the table's own, with their types.
     """
     tree = _parse(place, text)
-    functions: set[str] = set()
+    functions: set[_Call] = set()
     for node in tree.walk():
         _judge(place, text, node, columns, functions)
+    _require_no_clock(place, text, tree, columns)
     _require_immutable(connection, place, text, functions)
-    _require_boolean(connection, place, text, table)
+    query = statement("catalog.predicate", predicate=predicate_sql(text, beside_parameters=False), table=table)
+    _require_accepted(connection, f"{place}: {text!r}", query)
+
+
+def require_look_up(
+    connection: Connection, place: str, own: tuple[sql.Identifier, str], other: tuple[sql.Identifier, str]
+) -> None:
+    """Raise PredicateRefused unless the server can compare the column of one table with that of the other."""
+    match = sql.SQL("{} = {}").format(sql.Identifier("l", other[1]), sql.Identifier("t", own[1]))
+    _require_accepted(
+        connection,
+        f"{place} looked up by column {own[1]!r}",
+        statement("catalog.look_up", table=own[0], other=other[0], match=match),
+    )
 
 
 def predicate_sql(text: str, *, beside_parameters: bool) -> sql.Composable:
@@ -128,50 +181,68 @@ def _without_strings(text: str) -> str:
     return "".join(text.split("'")[::2])
 
 
-def _judge(place: str, text: str, node: exp.Expr, columns: frozenset[str], functions: set[str]) -> None:
+def _judge(place: str, text: str, node: exp.Expr, columns: Mapping[str, str], functions: set[_Call]) -> None:
     if node.comments:
         raise _refuse(place, text, "holds a comment")
     if isinstance(node, _PLAIN):
         return
     if isinstance(node, exp.Column):
-        if len(node.parts) != 1 or node.name not in columns:
-            raise _refuse(place, text, f"names {node.sql('postgres')}, which is no column of this table")
+        _judge_column(place, text, node, columns)
     elif isinstance(node, exp.Cast):
-        if node.to.this not in _CASTS:
-            raise _refuse(place, text, f"casts to {node.to.sql('postgres')}, which is not on the list of safe types")
+        if node.to.this not in _CASTS and not (node.to.this in _TIMES and isinstance(node.this, exp.Literal)):
+            raise _refuse(place, text, f"casts to {node.to.sql('postgres')}, which is not safe here")
     elif isinstance(node, exp.Subquery | exp.Query | exp.Exists):
         raise _refuse(place, text, "holds a subquery")
-    elif isinstance(node, exp.Anonymous):
-        functions.add(node.name.lower())
-    elif isinstance(node, exp.Func):
-        functions.add(_function_name(node))
+    elif isinstance(node, exp.Func) and (call := _CALL.match(node.sql("postgres"))):
+        name = call[1].lower()
+        # trim() is the grammar's word for it.
+        functions.add(("btrim" if name == "trim" else name, _arguments(node)))
     else:
         raise _refuse(place, text, f"holds {node.sql('postgres')!r}, which is not allowed here")
 
 
-def _function_name(node: exp.Func) -> str:
-    if isinstance(node, exp.Coalesce):
-        return ""
-    return node.sql("postgres").split("(")[0].strip().lower()
+def _arguments(node: exp.Func) -> int:
+    given = (part for value in node.args.values() for part in (value if isinstance(value, list) else [value]))
+    return sum(isinstance(part, exp.Expr) for part in given)
 
 
-def _require_immutable(connection: Connection, place: str, text: str, functions: set[str]) -> None:
-    names = sorted(functions - {""})
-    rows = connection.execute(statement("catalog.functions"), {"names": names}).fetchall()
+def _judge_column(place: str, text: str, node: exp.Column, columns: Mapping[str, str]) -> None:
+    is_quoted = isinstance(node.this, exp.Identifier) and bool(node.this.args.get("quoted"))
+    name = node.name if is_quoted else node.name.lower()
+    if not is_quoted and name in _SESSION_WORDS:
+        raise _refuse(place, text, f"reads {name}, which is no column: put the name in double quotes if it is one")
+    if len(node.parts) != 1 or name not in columns:
+        raise _refuse(place, text, f"names {node.sql('postgres')}, which is no column of this table")
+    if name.startswith(_OURS):
+        raise _refuse(place, text, f"names {name}; names that begin with {_OURS} are the job's own")
+
+
+def _require_no_clock(place: str, text: str, tree: exp.Expr, columns: Mapping[str, str]) -> None:
+    has_times = any(columns.get(column.name) in _TIME_COLUMNS for column in tree.find_all(exp.Column)) or any(
+        cast.to.this in _TIMES for cast in tree.find_all(exp.Cast)
+    )
+    for literal in tree.find_all(exp.Literal):
+        if has_times and literal.is_string and (word := _CLOCK_WORD.search(literal.name)):
+            raise _refuse(place, text, f"holds {word[0]!r}, which a time takes for the clock")
+
+
+def _require_immutable(connection: Connection, place: str, text: str, functions: set[_Call]) -> None:
+    calls = sorted(functions)
+    names, arguments = [name for name, _ in calls], [number for _, number in calls]
+    rows = connection.execute(statement("catalog.functions"), {"names": names, "arguments": arguments}).fetchall()
     immutable = {str(name): bool(always) for name, always in rows}
     for name in names:
         if name not in immutable:
             raise _refuse(place, text, f"calls {name}(), which is no function of pg_catalog")
         if not immutable[name]:
-            raise _refuse(place, text, f"calls {name}(), which is not immutable")
+            raise _refuse(place, text, f"calls {name}(), which is not immutable, or no plain function")
 
 
-def _require_boolean(connection: Connection, place: str, text: str, table: sql.Identifier) -> None:
-    query = statement("catalog.predicate_type", predicate=predicate_sql(text, beside_parameters=False), table=table)
+def _require_accepted(connection: Connection, what: str, query: sql.Composed) -> None:
     try:
         with connection.transaction():
-            row = connection.execute(query).fetchone()
-    except connection.ProgrammingError as error:
-        raise _refuse(place, text, f"is refused by the server: {error.diag.message_primary}") from None
-    if row is None or row[0] != "boolean":
-        raise _refuse(place, text, f"is of type {row[0] if row else 'unknown'}, not boolean")
+            connection.execute(query)
+    except errors.InsufficientPrivilege:
+        raise
+    except (errors.ProgrammingError, errors.DataError, errors.NotSupportedError) as error:
+        raise PredicateRefused(f"{what} is refused by the server: {error.diag.message_primary}", hint=_HINT) from None

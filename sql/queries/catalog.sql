@@ -7,7 +7,7 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text
 
 -- name: leaves
 -- The tables that hold rows: the table itself or its partitions, in the order of their bounds' names.
-SELECT c.oid::bigint, n.nspname, c.relname, greatest(c.reltuples, 0)::bigint
+SELECT c.oid::bigint, n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, c.relkind::text
   FROM (SELECT %(oid)s::oid AS relid, true AS isleaf
          WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_partitioned_table WHERE partrelid = %(oid)s::oid)
         UNION ALL
@@ -17,9 +17,17 @@ SELECT c.oid::bigint, n.nspname, c.relname, greatest(c.reltuples, 0)::bigint
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C";
 
+-- name: heirs
+-- Tables that inherit from a plain table: their rows appear in it without being its own.
+SELECT i.inhrelid::regclass::text FROM pg_catalog.pg_inherits AS i
+ WHERE i.inhparent = %(oid)s::oid
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_partitioned_table WHERE partrelid = %(oid)s::oid)
+ ORDER BY 1;
+
 -- name: columns
 -- Each column with what decides whether its text can be changed safely.
 SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), t.typname, bt.typname,
+       coalesce(bt.typnamespace, t.typnamespace) = 'pg_catalog'::regnamespace OR coalesce(bt.typtype, t.typtype) = 'e',
        t.typtype = 'd', a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a',
        CASE WHEN t.typname = 'varchar' AND a.atttypmod >= 4 THEN a.atttypmod - 4 END
   FROM pg_catalog.pg_attribute AS a
@@ -42,6 +50,8 @@ SELECT i.indisprimary, array_agg(a.attname::text ORDER BY k.place), bool_and(a.a
 -- name: fingerprint
 -- Everything about a table that the plan relied on; compared again under the batch's lock.
 SELECT jsonb_build_object(
+    -- Another table under the same name is not the one that was scanned, however alike it is.
+    'oid', c.oid::bigint,
     'columns', (SELECT jsonb_object_agg(a.attname, jsonb_build_array(
                            pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated::text, l.collname))
                   FROM pg_catalog.pg_attribute AS a
@@ -70,16 +80,28 @@ SELECT s.system_identifier::text, d.oid::bigint, d.datname::text,
  WHERE d.datname = current_database();
 
 -- name: functions
--- Whether each function of a predicate is one of pg_catalog's, and only immutable under that name.
-SELECT p.proname::text, bool_and(p.provolatile = 'i')
-  FROM pg_catalog.pg_proc AS p
- WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY (%(names)s::text[])
- GROUP BY p.proname;
+-- Whether each function of a predicate is one of pg_catalog's, and for so many arguments only plain and immutable:
+-- no aggregate, no window function, none that returns a set.
+SELECT c.name, bool_and(p.provolatile = 'i' AND p.prokind = 'f' AND NOT p.proretset)
+  FROM unnest(%(names)s::text[], %(arguments)s::int[]) AS c(name, arguments)
+  JOIN pg_catalog.pg_proc AS p
+    ON p.proname = c.name AND p.pronamespace = 'pg_catalog'::regnamespace
+   AND c.arguments >= p.pronargs - p.pronargdefaults - (p.provariadic <> 0)::int
+   AND (c.arguments <= p.pronargs OR p.provariadic <> 0)
+ GROUP BY c.name;
 
--- name: predicate_type
--- The server's own word on a predicate: it must be one boolean over this table's columns.
-SELECT pg_catalog.pg_typeof((/*{predicate}*/ body IS NULL /*{/predicate}*/))::text
-  FROM (SELECT 1) AS one LEFT JOIN (SELECT * FROM ONLY /*{table}*/ cleanup.example /*{/table}*/ LIMIT 0) AS t ON true;
+-- name: predicate
+-- The server's own word on a predicate: it must be one boolean over this table's columns. Reads no row.
+SELECT FROM ONLY /*{table}*/ cleanup.example /*{/table}*/ AS t WHERE /*{predicate}*/ (body IS NULL) /*{/predicate}*/ LIMIT 0;
+
+-- name: look_up
+-- The server's own word on a look-up in another table: the two columns must be comparable. Reads no row.
+SELECT FROM ONLY /*{table}*/ cleanup.example /*{/table}*/ AS t
+  JOIN /*{other}*/ cleanup.example /*{/other}*/ AS l ON /*{match}*/ l.id = t.id /*{/match}*/ LIMIT 0;
+
+-- name: time_zone
+-- Raises an error where the server does not know the zone.
+SELECT timestamp '2000-01-01' AT TIME ZONE %(zone)s;
 
 -- name: publications
 -- A FOR ALL TABLES publication would carry the ledger, and with it the removed links, to its subscribers.
