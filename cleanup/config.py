@@ -18,13 +18,34 @@ class Undated(Enum):
     INCLUDE = "include"
 
 
+class UrlResult(Enum):
+    """What a redacted value of a `url` column becomes."""
+
+    PLACEHOLDER = "placeholder"
+    EMPTY = "empty"
+    NULL = "null"
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnConfig:
-    """One text column and how it is to be read; `json_paths` limits a JSON column to some leaves."""
+    """One text column and how it is to be read.
+
+    `json_paths` limits a JSON column to some leaves; `on_redact` says what a `url` column's link becomes.
+    """
 
     name: str
     format: ColumnFormat
     json_paths: tuple[str, ...] = ()
+    on_redact: UrlResult = UrlResult.PLACEHOLDER
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """The table that says where short URLs lead, and its columns."""
+
+    table: str
+    short: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,7 @@ class JobConfig:
     tables: tuple[TableConfig, ...]
     pace: Pace
     approval: Approval
+    resolution: Resolution | None = None
 
     def with_lanes(self, lanes: int) -> "JobConfig":
         """The same job with another number of lanes."""
@@ -90,13 +112,20 @@ class JobConfig:
 
     def result_settings(self) -> dict[str, object]:
         """The part that alters results, in a canonical form: what a plan's digest covers."""
-        return {table.name: _table_settings(table) for table in sorted(self.tables, key=lambda table: table.name)}
+        ordered = sorted(self.tables, key=lambda table: table.name)
+        settings: dict[str, object] = {table.name: _table_settings(table) for table in ordered}
+        if self.resolution is not None:
+            settings["resolution"] = [self.resolution.table, self.resolution.short, self.resolution.target]
+        return settings
 
 
 def _table_settings(table: TableConfig) -> dict[str, object]:
     exempt_by = table.exempt_by
     return {
-        "columns": [[column.name, column.format.value, *sorted(column.json_paths)] for column in table.columns],
+        "columns": [
+            [column.name, column.format.value, column.on_redact.value, *sorted(column.json_paths)]
+            for column in table.columns
+        ],
         "created_at": table.created_at,
         "created_at_time_zone": table.created_at_time_zone,
         "author": table.author,
@@ -122,9 +151,10 @@ def load_config(file: Path) -> JobConfig:
         seen.add(table.name)
     pace = _read_pace(root.section("pace"))
     approval = _read_approval(root.section("approval"))
+    resolution = _read_resolution(root.section("resolution")) if root.has("resolution") else None
     root.close()
     problems.raise_if_any()
-    return JobConfig(file, policy, tables, pace, approval)
+    return JobConfig(file, policy, tables, pace, approval, resolution)
 
 
 def _policy_path(file: Path, root: Section) -> Path:
@@ -177,8 +207,19 @@ def _read_column(section: Section, name: str) -> ColumnConfig:
     column_format = column.member("format", ColumnFormat)
     if paths and column_format is not ColumnFormat.JSON:
         column.problem("paths", 'goes with format = "json" alone')
+    on_redact = column.member("on_redact", UrlResult, UrlResult.PLACEHOLDER)
+    if on_redact is not UrlResult.PLACEHOLDER and column_format is not ColumnFormat.URL:
+        column.problem("on_redact", 'goes with format = "url" alone')
     column.close()
-    return ColumnConfig(name, column_format, paths)
+    return ColumnConfig(name, column_format, paths, on_redact)
+
+
+def _read_resolution(section: Section) -> Resolution:
+    resolution = Resolution(section.text("table"), section.text("short"), section.text("target"))
+    if resolution.table and resolution.table.count(".") != 1:
+        section.problem("table", f"is {resolution.table!r}, must be schema.table")
+    section.close()
+    return resolution
 
 
 def _read_exempt_by(section: Section) -> ExemptBy:

@@ -31,7 +31,8 @@ def _lines() -> Iterator[str]:
     yield "| exit status | meaning |"
     yield "|---|---|"
     yield f"| {ExitStatus.DONE:d} | done, nothing left |"
-    yield f"| {ExitStatus.LEFT_OR_REFUSED:d} | something is left for a person (verify, apply, rollback list it), or refused |"
+    left = "something is left for a person (verify, apply and rollback list it), or refused"
+    yield f"| {ExitStatus.LEFT_OR_REFUSED:d} | {left} |"
     for group in _CLASSES:
         if group is not errors.Refused:
             yield f"| {group.exit_status:d} | {_sentence(group)} |"

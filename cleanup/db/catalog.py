@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.rows import args_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from cleanup.config import ExemptBy, TableConfig, Undated
+from cleanup.config import ExemptBy, Resolution, TableConfig, Undated, UrlResult
 from cleanup.db.connection import Connection
 from cleanup.db.predicates import require_look_up, require_safe_predicate
 from cleanup.db.queries import statement
@@ -74,6 +74,7 @@ class TextColumn:
     json_paths: tuple[str, ...]
     type_name: str
     max_length: int | None
+    on_redact: UrlResult = UrlResult.PLACEHOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,8 +283,20 @@ def _text_columns(name: str, config: TableConfig, columns: dict[str, _Column]) -
     for number, wanted in enumerate(config.columns):
         column = columns[wanted.name]
         _require_suitable(name, column, wanted.format)
+        if column.not_null and wanted.on_redact is UrlResult.NULL:
+            raise ColumnUnsuitable(
+                f"table {name!r}, column {column.name!r} is NOT NULL", hint='set on_redact = "empty" or "placeholder".'
+            )
         found.append(
-            TextColumn(number, wanted.name, wanted.format, wanted.json_paths, column.type_name, column.max_length)
+            TextColumn(
+                number,
+                wanted.name,
+                wanted.format,
+                wanted.json_paths,
+                column.type_name,
+                column.max_length,
+                wanted.on_redact,
+            )
         )
     return tuple(found)
 
@@ -369,3 +382,20 @@ def _require_exempt_by(connection: Connection, table: str, identifier: sql.Ident
 def jsonb(value: object) -> Jsonb:
     """A value for a jsonb parameter."""
     return Jsonb(value)
+
+
+def require_resolution(connection: Connection, resolution: Resolution) -> None:
+    """Raise the refusal that says what is wrong with the configured resolution map."""
+    schema, _, name = resolution.table.partition(".")
+    row = connection.execute(statement("catalog.table"), {"schema": schema, "name": name}).fetchone()
+    if row is None:
+        raise TableUnknown(
+            f"resolution: table {resolution.table!r} is not in this database", hint="name it as schema.table."
+        )
+    columns = {column.name: column for column in _read_columns(connection, int(row[0]))}
+    _require_known(resolution.table, "resolution", (resolution.short, resolution.target), columns)
+    for wanted in (resolution.short, resolution.target):
+        if columns[wanted].base_name not in _TEXT_TYPES:
+            raise ColumnUnsuitable(
+                f"resolution: column {wanted!r} is {columns[wanted].type_name}, not text", hint="name a text column."
+            )

@@ -7,20 +7,18 @@ from cleanup.db.batch_session import LockedRow
 from cleanup.db.catalog import TextColumn
 from cleanup.db.findings import Finding
 from cleanup.db.targets import Scope, Target
-from cleanup.engine.scan import refusal_of
+from cleanup.engine.matching import Matcher, change_of, refusal_of
 from cleanup.engine.spans import decode_spans, finding_hash, value_hash
 from cleanup.engine.verdicts import Change, Outcome, Verdict
 from cleanup.errors import DigestDiffers
-from cleanup.links.edits import splice
-from cleanup.links.finder import Finder
 from cleanup.links.spans import Span
 
 
 class ApplyJudge:
     """Judges findings of one leaf."""
 
-    def __init__(self, finder: Finder, target: Target) -> None:
-        self._finder = finder
+    def __init__(self, matcher: Matcher, target: Target) -> None:
+        self._matcher = matcher
         self._table = target.table
         self._columns = {column.number: column for column in target.table.columns}
 
@@ -42,7 +40,7 @@ class ApplyJudge:
         if text is None:
             return _left(Outcome.ALREADY_CLEAN, spans, edited=True)
         if value_hash(text) == item.value_hash:
-            return _changed(Outcome.CHANGED, text, spans, edited=False)
+            return _changed(Outcome.CHANGED, change_of(column, text, spans), spans, edited=False)
         return self._judge_edited(column, text, spans)
 
     def span_count(self, item: Finding) -> int:
@@ -50,7 +48,7 @@ class ApplyJudge:
         return sum(span.decision.changes_text for span in decode_spans(item.spans))
 
     def _judge_edited(self, column: TextColumn, text: str, planned: Sequence[Span]) -> Verdict:
-        recognition = self._finder.find(text, column.format, json_paths=column.json_paths)
+        (recognition,) = self._matcher.find([(column, text)])
         if recognition.problem is not None:
             return _left(Outcome.UNREADABLE_NOW, planned, edited=True, detail=recognition.problem)
         if not any(span.decision.changes_text for span in recognition.spans):
@@ -59,14 +57,13 @@ class ApplyJudge:
             return _left(
                 Outcome.REFUSED_BY_DATABASE, planned, edited=True, detail="the result would not fit the column"
             )
-        return _changed(Outcome.CHANGED_AFTER_EDIT, text, recognition.spans, edited=True)
+        return _changed(
+            Outcome.CHANGED_AFTER_EDIT, change_of(column, text, recognition.spans), recognition.spans, edited=True
+        )
 
 
-def _changed(outcome: Outcome, text: str, spans: Sequence[Span], *, edited: bool) -> Verdict:
-    result = splice(text, spans)
-    return Verdict(
-        outcome, Change(text, result.after, result.edits), edited=edited, spans=_span_outcomes(outcome, spans)
-    )
+def _changed(outcome: Outcome, change: Change, spans: Sequence[Span], *, edited: bool) -> Verdict:
+    return Verdict(outcome, change, edited=edited, spans=_span_outcomes(outcome, spans))
 
 
 def _left(outcome: Outcome, planned: Sequence[Span], *, edited: bool = False, detail: str | None = None) -> Verdict:

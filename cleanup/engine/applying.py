@@ -11,7 +11,7 @@ from cleanup.db.events import add_event
 from cleanup.db.findings import Finding, deferred_findings, page_of_findings
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
-from cleanup.db.run_chunks import RunChunk, create_for_apply
+from cleanup.db.run_chunks import RunChunk, create_for_apply, unfinished_run_chunks
 from cleanup.db.runs import Run, RunState, apply_run_of, create_apply_run, get_run, resume_run
 from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
@@ -25,8 +25,9 @@ from cleanup.engine.guards import (
     require_same_tables,
     require_signed_findings,
 )
-from cleanup.engine.job import Job, describe_tables
+from cleanup.engine.job import Job, describe_tables, resolver_within
 from cleanup.engine.lanes import Stop, run_lanes
+from cleanup.engine.matching import Matcher
 from cleanup.engine.run_end import close, end_run
 from cleanup.engine.run_lane import RunLane, RunPlace
 from cleanup.errors import DriftTooHigh, PlanAlreadyApplied
@@ -45,9 +46,10 @@ class _Order:
 class _Findings:
     """The items of an apply run: the plan's actionable findings, then what earlier passes deferred."""
 
-    def __init__(self, place: RunPlace, finder: Finder) -> None:
+    def __init__(self, place: RunPlace, job: Job) -> None:
         self._place = place
-        self._finder = finder
+        self._job = job
+        self._finder = Finder(job.policy)
 
     def page(self, connection: Connection, chunk: RunChunk, after_number: int, items: int) -> list[Finding]:
         plan_id, run_id = self._place.plan_id, self._place.run_id
@@ -56,8 +58,8 @@ class _Findings:
         return deferred_findings(connection, plan_id, run_id, chunk.run_pass, after_number, chunk.through_number, items)
 
     def judge_for(self, connection: Connection, target: Target, items: Sequence[Finding]) -> ApplyJudge:
-        del connection, items
-        return ApplyJudge(self._finder, target)
+        del items
+        return ApplyJudge(Matcher(self._finder, resolver_within(self._job, connection)), target)
 
 
 def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None]) -> Run:
@@ -82,8 +84,11 @@ def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None
             stopped = run_lanes(_apply_lane, _Order(job, place), job.config.pace.lanes, tick)
             database.transact(watch_drift, read_only=True)
         except DriftTooHigh:
-            database.transact(lambda connection: close(connection, place.run_id, RunState.DRIFT_STOPPED))
-            raise
+            if database.transact(lambda connection: unfinished_run_chunks(connection, place.run_id)):
+                database.transact(lambda connection: close(connection, place.run_id, RunState.DRIFT_STOPPED))
+                raise
+            # Every finding has its outcome: there is no rest that a new plan could be for.
+            stopped = False
         return end_run(database, place.run_id, stopped=stopped)
     finally:
         database.close()
@@ -93,7 +98,7 @@ def _apply_lane(order: _Order, lane: int, stop: Stop) -> None:
     place = order.place
     database = Database(order.job.dsn, f"{APPLICATION_NAME} run {place.run_id} lane {lane}")
     try:
-        RunLane(database, place, _Findings(place, Finder(order.job.policy)), lane, stop).work()
+        RunLane(database, place, _Findings(place, order.job), lane, stop).work()
     finally:
         database.close()
 

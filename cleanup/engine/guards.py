@@ -1,18 +1,21 @@
 """What has to hold before the first write: the plan is the one that was signed, here, today."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 from cleanup.db.approvals import Approval, newest_approval
 from cleanup.db.catalog import Fingerprint, Table, database_identity
 from cleanup.db.connection import Connection
-from cleanup.db.findings import hashes_in_digest_order
-from cleanup.db.plans import Plan, PlanState, plan_leaves
+from cleanup.db.findings import Finding, all_findings, hashes_in_digest_order
+from cleanup.db.plans import Plan, PlanLeaf, PlanState, plan_columns, plan_leaves
 from cleanup.db.session import server_clock
 from cleanup.db.targets import Target
 from cleanup.engine.batch import difference
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.job import Job, leaves_of, targets_of
+from cleanup.engine.spans import finding_hash
 from cleanup.errors import (
     ApprovalExpired,
     BeforeCutover,
@@ -24,7 +27,9 @@ from cleanup.errors import (
 )
 from cleanup.links import MATCHER_VERSION
 
-_NEW_PLAN = "make a new plan and have it approved."
+_NEW_PLAN: Final = "make a new plan and have it approved."
+_TAMPERED: Final = "the ledger was changed behind the plan's back: keep it as evidence, and make a new plan."
+_PAGE: Final = 5_000
 
 
 def require_finished(plan: Plan) -> bytes:
@@ -81,8 +86,20 @@ def require_same_tables(
                 f"{name} has changed since the plan: {difference(leaf.fingerprint, now.fingerprint if now else None)}",
                 hint=_NEW_PLAN,
             )
+    added = sorted(present.keys() - planned.keys())
+    if added:
+        raise PlanStale(
+            f"{', '.join(added)} was not there when plan {plan.plan_id} was made, so nobody has seen its posts",
+            hint=_NEW_PLAN,
+        )
     targets = targets_of(tables, list(planned.values()), plan.cutover)
     return targets, {leaf.leaf_number: leaf.fingerprint for leaf in planned.values()}
+
+
+def leaf_oids(leaves: list[PlanLeaf]) -> frozenset[int]:
+    """The very tables that a plan has read: a name alone may stand for another table by now."""
+    oids = (leaf.fingerprint["oid"] for leaf in leaves)
+    return frozenset(oid for oid in oids if isinstance(oid, int))
 
 
 def require_approval(connection: Connection, plan: Plan, now: datetime) -> Approval:
@@ -109,15 +126,34 @@ def require_approval(connection: Connection, plan: Plan, now: datetime) -> Appro
 
 
 def require_signed_findings(connection: Connection, plan: Plan) -> None:
-    """Raise DigestDiffers unless the findings in the ledger still make the plan's digest."""
+    """Raise DigestDiffers unless the findings in the ledger are still those that make the plan's digest."""
     leaves = plan_leaves(connection, plan.plan_id)
     digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan.plan_id))
     if digests.plan != plan.digest:
         raise DigestDiffers(
             f"the findings of plan {plan.plan_id} make the digest {digests.plan.hex()}, its own is "
             f"{(plan.digest or b'').hex()}",
-            hint="the ledger was changed behind the plan's back: keep it as evidence, and make a new plan.",
+            hint=_TAMPERED,
         )
+    # The digest is over the findings' hashes: so each of these has to be its finding's own. Each lane looks again
+    # before it writes; but then a run is open already, and batches of it are written.
+    tables = {leaf.leaf_number: leaf.table_name for leaf in leaves}
+    columns = {(one.table_name, one.column_number): one.column_name for one in plan_columns(connection, plan.plan_id)}
+    for finding in _every_finding(connection, plan.plan_id):
+        table = tables[finding.leaf_number]
+        column = columns.get((table, finding.column_number), "")
+        if finding_hash(table, column, finding) != finding.finding_hash:
+            raise DigestDiffers(
+                f"finding {finding.finding_number} of plan {plan.plan_id} is not the one that was signed",
+                hint=_TAMPERED,
+            )
+
+
+def _every_finding(connection: Connection, plan_id: int) -> Iterator[Finding]:
+    after = -1
+    while page := all_findings(connection, plan_id, after, _PAGE):
+        yield from page
+        after = page[-1].finding_number
 
 
 def require_cutover(connection: Connection, plan: Plan) -> datetime:

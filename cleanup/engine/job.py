@@ -6,10 +6,13 @@ from pathlib import Path
 
 from cleanup import VERSION
 from cleanup.config import JobConfig
-from cleanup.db.catalog import Table, database_identity, describe_table, fingerprint
+from cleanup.db.catalog import Table, database_identity, describe_table, fingerprint, require_resolution
 from cleanup.db.connection import Connection
+from cleanup.db.database import Database
 from cleanup.db.plans import PlanBasis, PlanLeaf
+from cleanup.db.resolution import look_up
 from cleanup.db.targets import Target
+from cleanup.engine.matching import Resolve
 from cleanup.errors import TableUnknown
 from cleanup.links import MATCHER_VERSION
 from cleanup.links.policy import Policy
@@ -33,6 +36,8 @@ class Job:
 def describe_tables(connection: Connection, job: Job) -> list[Table]:
     """Every configured table as the catalog has it, or the first refusal."""
     tables = [describe_table(connection, table) for table in job.config.tables]
+    if job.config.resolution is not None:
+        require_resolution(connection, job.config.resolution)
     if job.policy.exempt_rows_are_kept:
         return tables
     return [replace(table, exempt=None, exempt_by=None) for table in tables]
@@ -73,3 +78,17 @@ def basis_of(connection: Connection, job: Job, base_plan_id: int | None) -> Plan
         settings=job.config.result_settings(),
         database_identity=database_identity(connection),
     )
+
+
+def resolver(job: Job, database: Database) -> Resolve | None:
+    """Looks short URLs up in the job's resolution map, in transactions of its own; None where the job has no map."""
+    resolution = job.config.resolution
+    if resolution is None:
+        return None
+    return lambda urls: database.transact(lambda connection: look_up(connection, resolution, urls), read_only=True)
+
+
+def resolver_within(job: Job, connection: Connection) -> Resolve | None:
+    """The same within a transaction that is open already."""
+    resolution = job.config.resolution
+    return None if resolution is None else lambda urls: look_up(connection, resolution, urls)

@@ -23,8 +23,10 @@ from cleanup.db.plans import (
 )
 from cleanup.db.targets import Target
 from cleanup.engine.digest import compute_digests
-from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, targets_of
+from cleanup.engine.guards import leaf_oids, require_here, require_same_rules
+from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, resolver, targets_of
 from cleanup.engine.lanes import IDLE_SECONDS, Stop, run_lanes
+from cleanup.engine.matching import Matcher
 from cleanup.engine.scan import Scanner
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.errors import PlanUnfinished, StoppedBySignal
@@ -40,6 +42,8 @@ class _Order:
     job: Job
     plan_id: int
     since_xmin: str | None
+    # Leaves that the base plan read; in any other, a delta plan reads every row, however old.
+    swept_leaves: frozenset[int]
     targets: dict[int, Target]
 
 
@@ -74,8 +78,7 @@ def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection,
 
 def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> _Order:
     require_ledger(connection)
-    if base_plan_id is not None and get_plan(connection, base_plan_id).state is not PlanState.FINISHED:
-        raise PlanUnfinished(f"plan {base_plan_id} is not finished", hint="finish it first, or make a whole plan.")
+    swept = _open_base(connection, job, base_plan_id) if base_plan_id is not None else frozenset[int]()
     tables = describe_tables(connection, job)
     leaves = leaves_of(connection, tables)
     basis = basis_of(connection, job, base_plan_id)
@@ -85,7 +88,17 @@ def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> _O
         add_event(connection, "plan.created", plan_id=plan_id)
     plan = get_plan(connection, plan_id)
     targets = targets_of(tables, plan_leaves(connection, plan_id), plan.cutover)
-    return _Order(job, plan_id, plan.since_xmin, targets)
+    return _Order(job, plan_id, plan.since_xmin, swept, targets)
+
+
+def _open_base(connection: Connection, job: Job, base_plan_id: int) -> frozenset[int]:
+    # A delta plan stands on what its base has read: here, all of it, and under the same rules.
+    base = get_plan(connection, base_plan_id)
+    if base.state is not PlanState.FINISHED:
+        raise PlanUnfinished(f"plan {base_plan_id} is not finished", hint="finish it first, or make a whole plan.")
+    require_here(connection, base)
+    require_same_rules(base, job)
+    return leaf_oids(plan_leaves(connection, base_plan_id))
 
 
 def _same_leaves(planned: list[PlanLeaf], present: list[PlanLeaf]) -> bool:
@@ -97,7 +110,7 @@ def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
     pace = order.job.config.pace
     ledger = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane}")
     posts = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane} scan")
-    finder = Finder(order.job.policy)
+    matcher = Matcher(Finder(order.job.policy), resolver(order.job, ledger))
     prefilter = Prefilter.compile(order.job.policy, order.job.formats(), order.job.pattern_cache)
     try:
         while not stop.asked():
@@ -107,7 +120,7 @@ def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
                 )
             )
             if chunk is not None:
-                _scan_chunk(order, chunk, ledger, posts, Scanner(finder, prefilter, order.targets[chunk.leaf_number]))
+                _scan_chunk(order, chunk, ledger, posts, Scanner(matcher, prefilter, order.targets[chunk.leaf_number]))
             elif ledger.transact(lambda connection: unfinished_chunks(connection, order.plan_id)) == 0:
                 return
             else:
@@ -127,7 +140,8 @@ def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, 
 
     def scan(connection: Connection) -> tuple[list[Finding], ScanCounts]:
         with transaction(connection, SCAN_LIMITS, read_only=True):
-            blocks = copy_blocks(connection, target.scan(chunk.key_range, order.since_xmin))
+            since = order.since_xmin if target.leaf.oid in order.swept_leaves else None
+            blocks = copy_blocks(connection, target.scan(chunk.key_range, since))
             return _number(scanner, blocks, chunk, renew)
 
     findings, counts = posts.retry(scan)

@@ -12,10 +12,9 @@ from cleanup.db.catalog import TextColumn
 from cleanup.db.copy_rows import SCOPE_SLICE, ScannedRow, decode_row
 from cleanup.db.findings import Finding
 from cleanup.db.targets import Scope, Target
+from cleanup.engine.matching import Matcher, refusal_of
 from cleanup.engine.scan_counts import ScanCounts, SpanClass
 from cleanup.engine.spans import encode_spans, finding_hash, value_hash
-from cleanup.links.edits import splice
-from cleanup.links.finder import Finder
 from cleanup.links.prefilter import Prefilter
 from cleanup.links.spans import Recognition, Span
 
@@ -28,8 +27,8 @@ _scope_letters: Final = itemgetter(SCOPE_SLICE)
 class Scanner:
     """Turns the raw rows of one leaf into findings, without knowing where they come from."""
 
-    def __init__(self, finder: Finder, prefilter: Prefilter, target: Target) -> None:
-        self._finder = finder
+    def __init__(self, matcher: Matcher, prefilter: Prefilter, target: Target) -> None:
+        self._matcher = matcher
         self._prefilter = prefilter
         self._target = target
         self._key_columns = len(target.table.key)
@@ -40,7 +39,7 @@ class Scanner:
         The findings have no number yet: a scan gives them theirs, a sweep needs none.
         """
         for rows in _pieces(blocks, BUFFER_BYTES):
-            yield [finding for row in self._candidates(rows, counts) for finding in self._find(row, counts)]
+            yield list(self._find(list(self._values(rows, counts)), counts))
 
     def _candidates(self, rows: list[bytes], counts: ScanCounts) -> Iterator[ScannedRow]:
         for letters, number in Counter(map(_scope_letters, rows)).items():
@@ -58,13 +57,17 @@ class Scanner:
                 counts.decoded += 1
                 yield decode_row(rows[place], self._key_columns)
 
-    def _find(self, row: ScannedRow, counts: ScanCounts) -> Iterator[Finding]:
-        if row.scope is Scope.OUTSIDE:
-            return
-        for column, text in zip(self._target.table.columns, row.texts, strict=True):
-            if text is None:
+    def _values(self, rows: list[bytes], counts: ScanCounts) -> Iterator[tuple[ScannedRow, TextColumn, str]]:
+        for row in self._candidates(rows, counts):
+            if row.scope is Scope.OUTSIDE:
                 continue
-            recognition = self._finder.find(text, column.format, json_paths=column.json_paths)
+            for column, text in zip(self._target.table.columns, row.texts, strict=True):
+                if text is not None:
+                    yield row, column, text
+
+    def _find(self, values: list[tuple[ScannedRow, TextColumn, str]], counts: ScanCounts) -> Iterator[Finding]:
+        found = self._matcher.find([(column, text) for _, column, text in values])
+        for (row, column, text), recognition in zip(values, found, strict=True):
             counts.counted.update(recognition.counted)
             if recognition.spans or recognition.problem:
                 yield self._finding(row, column, text, recognition, counts)
@@ -95,15 +98,6 @@ class Scanner:
             spans=encode_spans(recognition.spans),
         )
         return replace(finding, finding_hash=finding_hash(self._target.table.name, column.name, finding))
-
-
-def refusal_of(column: TextColumn, text: str, recognition: Recognition) -> str | None:
-    """Why a value can not be changed although it holds spans, known in advance."""
-    if recognition.problem is not None:
-        return "unreadable"
-    if column.max_length is not None and any(span.decision.changes_text for span in recognition.spans):
-        return "too_long" if len(splice(text, recognition.spans).after) > column.max_length else None
-    return None
 
 
 def _class_of(scope: Scope, column: TextColumn, span: Span) -> SpanClass:

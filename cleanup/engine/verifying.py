@@ -17,8 +17,9 @@ from cleanup.db.posts import present_hashes
 from cleanup.db.runs import Run, RunKind, get_run
 from cleanup.db.targets import KeyRange, Target
 from cleanup.engine.guards import require_here
-from cleanup.engine.job import Job, describe_tables, leaves_of, targets_of
+from cleanup.engine.job import Job, describe_tables, leaves_of, resolver, targets_of
 from cleanup.engine.log_check import LogProblem, all_log_rows, check_log
+from cleanup.engine.matching import Matcher
 from cleanup.engine.scan import Scanner
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.engine.spans import value_id
@@ -72,15 +73,20 @@ class Verification:
 def verify_posts(job: Job) -> Verification:
     """Read every configured post again under the policy as it is now. Writes nothing."""
     database = Database(job.dsn, APPLICATION_NAME)
+    # A look-up needs a connection of its own, while the first one streams.
+    maps = Database(job.dsn, APPLICATION_NAME)
     try:
-        return Verification(None, _sweep(database, job, _reader(job, None, frozenset(), frozenset())), [], [], {})
+        return Verification(None, _sweep(database, job, _reader(job, maps, None, frozenset(), frozenset())), [], [], {})
     finally:
         database.close()
+        maps.close()
 
 
 def verify_run(job: Job, run_id: int) -> Verification:
     """Prove a closed run: the sweep of what was written since its plan, its log, its values. Writes nothing."""
     database = Database(job.dsn, APPLICATION_NAME)
+    # A look-up needs a connection of its own, while the first one streams.
+    maps = Database(job.dsn, APPLICATION_NAME)
     try:
         run = database.transact(lambda connection: _closed_run(connection, run_id), read_only=True)
         plan = database.transact(lambda connection: get_plan(connection, run.plan_id), read_only=True)
@@ -90,7 +96,7 @@ def verify_run(job: Job, run_id: int) -> Verification:
         if run.kind is RunKind.APPLY:
             leaves = database.transact(lambda connection: plan_leaves(connection, plan.plan_id), read_only=True)
             planned = frozenset(leaf.leaf_name for leaf in leaves)
-            sweep = _sweep(database, job, _reader(job, plan.first_xmin, planned, _known(leaves, left)))
+            sweep = _sweep(database, job, _reader(job, maps, plan.first_xmin, planned, _known(leaves, left)))
         problems = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
         values = database.transact(
             lambda connection: _compare_values(connection, run_id, targets), SCAN_LIMITS, read_only=True
@@ -98,6 +104,7 @@ def verify_run(job: Job, run_id: int) -> Verification:
         return Verification(run, sweep, left, problems, values)
     finally:
         database.close()
+        maps.close()
 
 
 def _closed_run(connection: Connection, run_id: int) -> Run:
@@ -130,16 +137,18 @@ def _known(leaves: list[PlanLeaf], left: list[Left]) -> frozenset[int]:
     return frozenset(value_id(tables[one.leaf_name], one.column_name, one.key) for one in left)
 
 
-def _reader(job: Job, since_xmin: str | None, planned: frozenset[str], known: frozenset[int]) -> "_Reader":
+def _reader(
+    job: Job, maps: Database, since_xmin: str | None, planned: frozenset[str], known: frozenset[int]
+) -> "_Reader":
     prefilter = Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
-    return _Reader(Finder(job.policy), prefilter, since_xmin, planned, known)
+    return _Reader(Matcher(Finder(job.policy), resolver(job, maps)), prefilter, since_xmin, planned, known)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """What a sweep reads with; `since_xmin` limits planned leaves, any other leaf is read whole."""
 
-    finder: Finder
+    matcher: Matcher
     prefilter: Prefilter
     since_xmin: str | None
     planned_leaves: frozenset[str]
@@ -152,7 +161,7 @@ class _Reader:
             since = self.since_xmin if target.leaf.full_name in self.planned_leaves else None
             counts = ScanCounts()
             blocks = copy_blocks(connection, target.scan(KeyRange(), since))
-            for findings in Scanner(self.finder, self.prefilter, target).pieces(blocks, counts):
+            for findings in Scanner(self.matcher, self.prefilter, target).pieces(blocks, counts):
                 _note(sweep, target, findings, self.known)
             sweep.rows_read += counts.rows
         return sweep

@@ -11,6 +11,7 @@ from cleanup.db.catalog import KeyColumn, Leaf, Table, TextColumn
 from cleanup.db.findings import Finding
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.apply_judge import ApplyJudge
+from cleanup.engine.matching import Matcher
 from cleanup.engine.spans import encode_spans, finding_hash, value_hash
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import DigestDiffers
@@ -46,7 +47,7 @@ def finder() -> Finder:
 
 @pytest.fixture(scope="module")
 def judge(finder: Finder) -> ApplyJudge:
-    return ApplyJudge(finder, Target(TABLE, TABLE.leaves[0], 1, datetime(2021, 8, 1, 16, tzinfo=UTC)))
+    return ApplyJudge(Matcher(finder, None), Target(TABLE, TABLE.leaves[0], 1, datetime(2021, 8, 1, 16, tzinfo=UTC)))
 
 
 @pytest.fixture(scope="module")

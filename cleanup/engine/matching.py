@@ -1,0 +1,57 @@
+"""Values of configured columns under the policy: what they hold, what would become of them, why not."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from cleanup.config import UrlResult
+from cleanup.db.catalog import TextColumn
+from cleanup.engine.verdicts import Change
+from cleanup.links.edits import splice
+from cleanup.links.finder import Finder
+from cleanup.links.spans import Recognition, Span
+
+# Targets of short URLs, by the spellings that were asked for.
+Resolve = Callable[[Sequence[str]], Mapping[str, str]]
+
+
+class Matcher:
+    """A finder that knows the columns, and the job's resolution map where it has one."""
+
+    def __init__(self, finder: Finder, resolve: Resolve | None) -> None:
+        self._finder = finder
+        self._resolve = resolve
+
+    def find(self, values: Sequence[tuple[TextColumn, str]]) -> list[Recognition]:
+        """What each value holds; all short URLs of them are looked up at once."""
+        resolution = self._targets(values)
+        return [
+            self._finder.find(
+                text,
+                column.format,
+                resolution=resolution,
+                json_paths=column.json_paths,
+                url_replacement=None if column.on_redact is UrlResult.PLACEHOLDER else "",
+            )
+            for column, text in values
+        ]
+
+    def _targets(self, values: Sequence[tuple[TextColumn, str]]) -> Mapping[str, str]:
+        if self._resolve is None:
+            return {}
+        spellings = dict.fromkeys(url for column, text in values for url in self._finder.lookups(text, column.format))
+        return self._resolve(list(spellings)) if spellings else {}
+
+
+def change_of(column: TextColumn, text: str, spans: Sequence[Span]) -> Change:
+    """The value with its spans changed; NULL where a link column is configured so."""
+    result = splice(text, spans)
+    emptied = column.on_redact is UrlResult.NULL and bool(result.edits) and not result.after
+    return Change(text, None if emptied else result.after, result.edits)
+
+
+def refusal_of(column: TextColumn, text: str, recognition: Recognition) -> str | None:
+    """Why a value can not be changed although it holds spans, known in advance."""
+    if recognition.problem is not None:
+        return "unreadable"
+    if column.max_length is None or not any(span.decision.changes_text for span in recognition.spans):
+        return None
+    return "too_long" if len(splice(text, recognition.spans).after) > column.max_length else None
