@@ -137,6 +137,11 @@ def all_findings(connection: Connection, plan_id: int, after_number: int, findin
     return _read(connection, "findings.all", {"plan_id": plan_id, "after_number": after_number, "findings": findings})
 
 
+def refused_findings(connection: Connection, plan_id: int) -> list[Finding]:
+    """Every value that the plan refused to change, with the reason in `refusal`."""
+    return _read(connection, "findings.refused", {"plan_id": plan_id})
+
+
 def _read(connection: Connection, name: str, parameters: dict[str, object]) -> list[Finding]:
     with connection.cursor(row_factory=args_row(Finding)) as cursor:
         return cursor.execute(statement(name), parameters).fetchall()

@@ -68,9 +68,14 @@ def require_same_rules(plan: Plan, job: Job) -> None:
             f"the matcher has changed: version {plan.matcher_version} then, version {MATCHER_VERSION} now",
             hint=_NEW_PLAN,
         )
+    require_same_settings(plan, job, hint=_NEW_PLAN)
+
+
+def require_same_settings(plan: Plan, job: Job, *, hint: str) -> None:
+    """Raise PlanStale where the config's tables, columns or predicates are not the plan's."""
     present = job.config.result_settings()
     if plan.settings != present:
-        raise PlanStale(f"the config has changed: {_settings_difference(plan.settings, present)}", hint=_NEW_PLAN)
+        raise PlanStale(f"the config has changed: {_settings_difference(plan.settings, present)}", hint=hint)
 
 
 def require_same_tables(

@@ -54,3 +54,10 @@ SELECT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, 
   FROM cleanup.finding AS f
  WHERE f.plan_id = %(plan_id)s AND f.finding_number > %(after_number)s
  ORDER BY f.finding_number LIMIT %(findings)s;
+
+-- name: refused
+-- What the plan could not decide or could not write; no run visits it, and verify lists it.
+SELECT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, f.refusal, f.key, f.created_at, f.author,
+       f.value_hash, f.finding_hash, f.spans
+  FROM cleanup.finding AS f
+ WHERE f.plan_id = %(plan_id)s AND f.refusal IS NOT NULL ORDER BY f.finding_number;
