@@ -30,12 +30,14 @@ class UrlResult(Enum):
 class ColumnConfig:
     """One text column and how it is to be read.
 
-    `json_paths` limits a JSON column to some leaves; `on_redact` says what a `url` column's link becomes.
+    `json_paths` limits a JSON column to some leaves, and `leaf_formats` says which of them are not plain text;
+    `on_redact` says what a `url` column's link becomes.
     """
 
     name: str
     format: ColumnFormat
     json_paths: tuple[str, ...] = ()
+    leaf_formats: tuple[tuple[str, ColumnFormat], ...] = ()
     on_redact: UrlResult = UrlResult.PLACEHOLDER
 
 
@@ -123,7 +125,13 @@ def _table_settings(table: TableConfig) -> dict[str, object]:
     exempt_by = table.exempt_by
     return {
         "columns": [
-            [column.name, column.format.value, column.on_redact.value, *sorted(column.json_paths)]
+            [
+                column.name,
+                column.format.value,
+                column.on_redact.value,
+                sorted(column.json_paths),
+                [[path, leaf_format.value] for path, leaf_format in column.leaf_formats],
+            ]
             for column in table.columns
         ],
         "created_at": table.created_at,
@@ -207,11 +215,20 @@ def _read_column(section: Section, name: str) -> ColumnConfig:
     column_format = column.member("format", ColumnFormat)
     if paths and column_format is not ColumnFormat.JSON:
         column.problem("paths", 'goes with format = "json" alone')
+    leaf_formats = _read_leaf_formats(column.section("leaves"))
+    if leaf_formats and column_format is not ColumnFormat.JSON:
+        column.problem("leaves", 'goes with format = "json" alone')
     on_redact = column.member("on_redact", UrlResult, UrlResult.PLACEHOLDER)
     if on_redact is not UrlResult.PLACEHOLDER and column_format is not ColumnFormat.URL:
         column.problem("on_redact", 'goes with format = "url" alone')
     column.close()
-    return ColumnConfig(name, column_format, paths, on_redact)
+    return ColumnConfig(name, column_format, paths, leaf_formats, on_redact)
+
+
+def _read_leaf_formats(section: Section) -> tuple[tuple[str, ColumnFormat], ...]:
+    formats = tuple((path, section.member(path, ColumnFormat)) for path in section.keys())  # noqa: SIM118 - as above
+    section.close()
+    return formats
 
 
 def _read_resolution(section: Section) -> Resolution:

@@ -75,6 +75,7 @@ class TextColumn:
     type_name: str
     max_length: int | None
     on_redact: UrlResult = UrlResult.PLACEHOLDER
+    leaf_formats: tuple[tuple[str, ColumnFormat], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +297,7 @@ def _text_columns(name: str, config: TableConfig, columns: dict[str, _Column]) -
                 column.type_name,
                 column.max_length,
                 wanted.on_redact,
+                wanted.leaf_formats,
             )
         )
     return tuple(found)

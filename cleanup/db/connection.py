@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from cleanup.db.queries import statement
-from cleanup.errors import DatabaseUnreachable, ServerUnsuitable
+from cleanup.errors import DatabaseUnreachable, ServerUnsuitable, UsageInvalid
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -33,7 +33,10 @@ SCAN_LIMITS: Final = Limits(idle_timeout_ms=0)
 
 
 def open_connection(dsn: str, application_name: str) -> Connection:
-    """Connect by libpq's own means; raise DatabaseUnreachable, with no password in it, or ServerUnsuitable."""
+    """Connect by libpq's own means; raise what is wrong, with no password in it.
+
+    DatabaseUnreachable where nothing answers, UsageInvalid where no try can help, ServerUnsuitable.
+    """
     try:
         # No prepared statements: a transaction-pooling proxy may hand each transaction to another session.
         # UTF-8 whatever PGCLIENTENCODING says: COPY sends raw bytes, and the hashes are over UTF-8.
@@ -46,7 +49,7 @@ def open_connection(dsn: str, application_name: str) -> Connection:
         )
     except psycopg.OperationalError as error:
         if _hides_where_the_password_ends(dsn):
-            raise DatabaseUnreachable(
+            raise UsageInvalid(
                 "no connection, and the connection string is ambiguous: it has an @ too many, or a / before it",
                 hint="write @ as %40 and / as %2F within a user name or password of a postgresql:// address.",
             ) from None
@@ -56,7 +59,7 @@ def open_connection(dsn: str, application_name: str) -> Connection:
         ) from None
     except psycopg.ProgrammingError:
         # libpq quotes the part that it can not read, and that may be the password.
-        raise DatabaseUnreachable(
+        raise UsageInvalid(
             "the connection string can not be read",
             hint="give --dsn as postgresql://... or as key=value pairs; quote values that hold blanks.",
         ) from None

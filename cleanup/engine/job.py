@@ -29,8 +29,10 @@ class Job:
     pattern_cache: Path | None
 
     def formats(self) -> frozenset[ColumnFormat]:
-        """Every format that a configured column has."""
-        return frozenset(column.format for table in self.config.tables for column in table.columns)
+        """Every format that a configured column, or a leaf of one, has."""
+        columns = [column for table in self.config.tables for column in table.columns]
+        leaves = [leaf_format for column in columns for _, leaf_format in column.leaf_formats]
+        return frozenset([*(column.format for column in columns), *leaves])
 
 
 def describe_tables(connection: Connection, job: Job) -> list[Table]:

@@ -29,6 +29,7 @@ class Matcher:
                 column.format,
                 resolution=resolution,
                 json_paths=column.json_paths,
+                leaf_formats=column.leaf_formats,
                 url_replacement=None if column.on_redact is UrlResult.PLACEHOLDER else "",
             )
             for column, text in values

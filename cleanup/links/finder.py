@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Final, assert_never
 
 from cleanup.links.decide import strictness
 from cleanup.links.html_links import find_in_html, html_targets
-from cleanup.links.json_links import find_in_json, leaf_texts
+from cleanup.links.json_links import LeafFormats, find_in_json, leaf_texts
 from cleanup.links.markdown_links import find_in_markdown, markdown_targets
 from cleanup.links.rules import Policy
 from cleanup.links.spans import Recognition, Span
@@ -31,12 +32,14 @@ class Finder:
         *,
         resolution: Mapping[str, str] = _NOTHING,
         json_paths: tuple[str, ...] = (),
+        leaf_formats: LeafFormats = (),
         url_replacement: str | None = None,
     ) -> Recognition:
         """Everything the policy says of one value.
 
         `resolution` maps short and opaque URLs, as `lookups` spells them, to their targets.
-        `json_paths` (`content.items[*].text`) limit a document to some of its leaves.
+        `json_paths` (`content.items[*].text`) limit a document to some of its leaves; `leaf_formats`
+        name the format of those that are not text.
         `url_replacement` takes the place of the placeholder in a `url` value; where the column
         becomes NULL the caller writes that instead. Nothing in a value raises: what cannot be read
         in its format comes back as the recognition's `problem`.
@@ -51,7 +54,8 @@ class Finder:
             case ColumnFormat.MARKDOWN:
                 return find_in_markdown(value, self._reader, judge)
             case ColumnFormat.JSON:
-                return find_in_json(value, self._reader, judge, json_paths)
+                read = partial(self.find, resolution=resolution)
+                return find_in_json(value, read, json_paths, leaf_formats)
             case ColumnFormat.URL:
                 return self._find_whole(value, resolution, url_replacement)
             case _:

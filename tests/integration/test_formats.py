@@ -39,7 +39,7 @@ short = "text"
 page = "html"
 story = "markdown"
 doc = "json"
-extra = {{ format = "json", paths = ["blocks[*].text"] }}
+extra = {{ format = "json", paths = ["blocks[*]"], leaves = {{ "blocks[*].html" = "html" }} }}
 loose = "json"
 shop_url = "url"
 card_url = {{ format = "url", on_redact = "empty" }}
@@ -72,6 +72,11 @@ CHANGED: Final = (
         "extra",
         f'{{"link": "{ITEM}", "blocks": [{{"text": "去 {ITEM} 看"}}]}}',
         f'{{"link": "{ITEM}", "blocks": [{{"text": "去 {PLACEHOLDER} 看"}}]}}',
+    ),
+    Case(
+        "extra",
+        f'{{"blocks": [{{"html": "去<a href=\\"{ITEM}\\">店里</a>", "text": "<a href=\\"{ITEM}\\">"}}]}}',
+        f'{{"blocks": [{{"html": "去店里{PLACEHOLDER}", "text": "<a href=\\"{PLACEHOLDER}\\">"}}]}}',
     ),
     Case("loose", f'["{ITEM}", null, 1e3]', f'["{PLACEHOLDER}", null, 1e3]'),
     Case("shop_url", "https://shop4096.taobao.com/", PLACEHOLDER),
