@@ -27,11 +27,21 @@ class UrlResult(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class LinkRows:
+    """Rows whose value is a link of that platform and kind by what the row says: `when` is a predicate."""
+
+    when: str
+    platform: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class ColumnConfig:
     """One text column and how it is to be read.
 
     `json_paths` limits a JSON column to some leaves, and `leaf_formats` says which of them are not plain text;
-    `on_redact` says what a `url` column's link becomes.
+    `on_redact` says what a `url` column's link becomes. With `link_rows`
+    a value is a link where its row says so, and nothing elsewhere.
     """
 
     name: str
@@ -39,6 +49,7 @@ class ColumnConfig:
     json_paths: tuple[str, ...] = ()
     leaf_formats: tuple[tuple[str, ColumnFormat], ...] = ()
     on_redact: UrlResult = UrlResult.PLACEHOLDER
+    link_rows: LinkRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,7 @@ def _table_settings(table: TableConfig) -> dict[str, object]:
                 column.on_redact.value,
                 sorted(column.json_paths),
                 [[path, leaf_format.value] for path, leaf_format in column.leaf_formats],
+                [column.link_rows.when, column.link_rows.platform, column.link_rows.kind] if column.link_rows else [],
             ]
             for column in table.columns
         ],
@@ -221,8 +233,17 @@ def _read_column(section: Section, name: str) -> ColumnConfig:
     on_redact = column.member("on_redact", UrlResult, UrlResult.PLACEHOLDER)
     if on_redact is not UrlResult.PLACEHOLDER and column_format is not ColumnFormat.URL:
         column.problem("on_redact", 'goes with format = "url" alone')
+    link_rows = _read_link_rows(column.section("link_rows")) if column.has("link_rows") else None
+    if link_rows is not None and column_format is not ColumnFormat.URL:
+        column.problem("link_rows", 'goes with format = "url" alone')
     column.close()
-    return ColumnConfig(name, column_format, paths, leaf_formats, on_redact)
+    return ColumnConfig(name, column_format, paths, leaf_formats, on_redact, link_rows)
+
+
+def _read_link_rows(section: Section) -> LinkRows:
+    link_rows = LinkRows(section.text("when"), section.text("platform"), section.text("kind"))
+    section.close()
+    return link_rows
 
 
 def _read_leaf_formats(section: Section) -> tuple[tuple[str, ColumnFormat], ...]:

@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.rows import args_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from cleanup.config import ExemptBy, Resolution, TableConfig, Undated, UrlResult
+from cleanup.config import ExemptBy, LinkRows, Resolution, TableConfig, Undated, UrlResult
 from cleanup.db.connection import Connection
 from cleanup.db.predicates import require_look_up, require_safe_predicate
 from cleanup.db.queries import statement
@@ -76,6 +76,7 @@ class TextColumn:
     max_length: int | None
     on_redact: UrlResult = UrlResult.PLACEHOLDER
     leaf_formats: tuple[tuple[str, ColumnFormat], ...] = ()
+    link_rows: LinkRows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +299,7 @@ def _text_columns(name: str, config: TableConfig, columns: dict[str, _Column]) -
                 column.max_length,
                 wanted.on_redact,
                 wanted.leaf_formats,
+                wanted.link_rows,
             )
         )
     return tuple(found)
@@ -359,6 +361,10 @@ def _require_predicates(connection: Connection, table: Table, columns: Mapping[s
     for key, text in (("exempt", table.exempt), ("where", table.where)):
         if text is not None:
             require_safe_predicate(connection, f"table {table.name!r}, {key}", text, identifier, columns)
+    for column in table.columns:
+        if column.link_rows is not None:
+            place = f"table {table.name!r}, column {column.name!r}, link_rows.when"
+            require_safe_predicate(connection, place, column.link_rows.when, identifier, columns)
     if table.exempt_by is not None:
         _require_exempt_by(connection, table.name, identifier, table.exempt_by)
 

@@ -18,8 +18,10 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _INT64: Final = struct.Struct("!q")
 _INT32: Final = struct.Struct("!i")
 
-# A row starts with its field count and the length of its first field, the scope's two letters.
+# A row starts with its field count and the length of its first field, the scope's three letters.
 SCOPE_SLICE: Final = slice(6, 8)
+LINK_MARK_PLACE: Final = 8
+LINK_MARK: Final = ord("l")
 
 
 @dataclass(frozen=True, slots=True)

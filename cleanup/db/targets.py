@@ -86,7 +86,7 @@ class Target:
             "targets.lock_and_read",
             run,
             scope=self._scope(beside_parameters=True),
-            texts=_COMMA.join(_text_of(column) for column in self.table.columns),
+            texts=_COMMA.join(_linked_text(column, beside_parameters=True) for column in self.table.columns),
             leaf=self.leaf.identifier,
             **self._by_key(),
         )
@@ -164,7 +164,7 @@ class Target:
         return sql.SQL("{}::text").format(sql.Identifier("t", self.table.author))
 
     def _scanned_text(self, column: TextColumn) -> sql.Composable:
-        text = _text_of(column)
+        text = _linked_text(column, beside_parameters=False)
         if self.table.where is None:
             return text
         # A row outside the predicate is counted but not sent.
@@ -187,7 +187,7 @@ class Target:
         return sql.SQL("({})").format(sql.SQL(" OR ").join(parts)) if parts else sql.SQL("false")
 
     def _scope(self, *, beside_parameters: bool) -> sql.Composable:
-        """Two letters: the scope, and `n` where a predicate was NULL (which counts as false), else `-`."""
+        """Three letters: the scope; `n` where a predicate was NULL, which counts as false; `l` for link rows."""
         where = (
             predicate_sql(self.table.where, beside_parameters=beside_parameters)
             if self.table.where is not None
@@ -198,7 +198,8 @@ class Target:
         null_mark = sql.SQL("CASE WHEN {} IS NULL OR {} IS NULL THEN 'n' ELSE '-' END").format(where, exempt)
         return sql.SQL(
             "CASE WHEN {where} IS NOT TRUE THEN {outside} WHEN {created} >= {cutover} THEN {after} "
-            "WHEN {exempt} THEN {exempted} WHEN {created} IS NULL THEN {undated} ELSE {historical} END || {null_mark}"
+            "WHEN {exempt} THEN {exempted} WHEN {created} IS NULL THEN {undated} ELSE {historical} END "
+            "|| {null_mark} || {link_mark}"
         ).format(
             where=where,
             outside=sql.Literal(Scope.OUTSIDE.value),
@@ -210,7 +211,18 @@ class Target:
             undated=sql.Literal(undated.value),
             historical=sql.Literal(Scope.HISTORICAL.value),
             null_mark=null_mark if self.table.where or self.table.exempt else sql.SQL("'-'"),
+            link_mark=self._link_mark(beside_parameters),
         )
+
+    def _link_mark(self, beside_parameters: bool) -> sql.Composable:
+        whens = [
+            predicate_sql(column.link_rows.when, beside_parameters=beside_parameters)
+            for column in self.table.columns
+            if column.link_rows is not None
+        ]
+        if not whens:
+            return sql.SQL("'-'")
+        return sql.SQL("CASE WHEN {} THEN 'l' ELSE '-' END").format(sql.SQL(" OR ").join(whens))
 
     def _range(self, keys: KeyRange, *, beside_parameters: bool, since_xmin: str | None = None) -> sql.Composable:
         parts: list[sql.Composable] = []
@@ -235,6 +247,14 @@ def _compare(columns: Sequence[KeyColumn], operator: sql.SQL, key: Key, beside_p
 def _literal(text: str, beside_parameters: bool) -> sql.Composable:
     # Where the statement also has parameters, psycopg reads a doubled percent sign as one.
     return sql.Literal(text.replace("%", "%%") if beside_parameters else text)
+
+
+def _linked_text(column: TextColumn, *, beside_parameters: bool) -> sql.Composable:
+    """The column's text; of a column with `link_rows` only where the row says that it is a link."""
+    if column.link_rows is None:
+        return _text_of(column)
+    when = predicate_sql(column.link_rows.when, beside_parameters=beside_parameters)
+    return sql.SQL("CASE WHEN {} THEN {} END").format(when, _text_of(column))
 
 
 def _text_of(column: TextColumn) -> sql.Composable:

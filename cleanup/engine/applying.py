@@ -31,7 +31,6 @@ from cleanup.engine.matching import Matcher
 from cleanup.engine.run_end import close, end_run
 from cleanup.engine.run_lane import RunLane, RunPlace
 from cleanup.errors import DriftTooHigh, PlanAlreadyApplied
-from cleanup.links.finder import Finder
 from cleanup.log import get_logger
 
 APPLICATION_NAME: Final = "cleanup apply"
@@ -49,7 +48,7 @@ class _Findings:
     def __init__(self, place: RunPlace, job: Job) -> None:
         self._place = place
         self._job = job
-        self._finder = Finder(job.policy)
+        self._matcher = Matcher(job.policy, None)
 
     def page(self, connection: Connection, chunk: RunChunk, after_number: int, items: int) -> list[Finding]:
         plan_id, run_id = self._place.plan_id, self._place.run_id
@@ -59,7 +58,7 @@ class _Findings:
 
     def judge_for(self, connection: Connection, target: Target, items: Sequence[Finding]) -> ApplyJudge:
         del items
-        return ApplyJudge(Matcher(self._finder, resolver_within(self._job, connection)), target)
+        return ApplyJudge(self._matcher.resolving(resolver_within(self._job, connection)), target)
 
 
 def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None]) -> Run:

@@ -13,8 +13,9 @@ from cleanup.db.plans import PlanBasis, PlanLeaf
 from cleanup.db.resolution import look_up
 from cleanup.db.targets import Target
 from cleanup.engine.matching import Resolve
-from cleanup.errors import TableUnknown
+from cleanup.errors import ConfigInvalid, TableUnknown
 from cleanup.links import MATCHER_VERSION
+from cleanup.links.link_rows import rule_of
 from cleanup.links.policy import Policy
 from cleanup.vocabulary import ColumnFormat
 
@@ -37,12 +38,25 @@ class Job:
 
 def describe_tables(connection: Connection, job: Job) -> list[Table]:
     """Every configured table as the catalog has it, or the first refusal."""
+    _require_rules(job)
     tables = [describe_table(connection, table) for table in job.config.tables]
     if job.config.resolution is not None:
         require_resolution(connection, job.config.resolution)
     if job.policy.exempt_rows_are_kept:
         return tables
     return [replace(table, exempt=None, exempt_by=None) for table in tables]
+
+
+def _require_rules(job: Job) -> None:
+    for table in job.config.tables:
+        for column in table.columns:
+            wanted = column.link_rows
+            if wanted is not None and rule_of(job.policy, wanted.platform, wanted.kind) is None:
+                raise ConfigInvalid(
+                    f"{job.config.file}: table {table.name!r}, column {column.name!r}, link_rows: policy "
+                    f"{job.policy.name!r} has no kind {wanted.kind!r} of platform {wanted.platform!r}",
+                    hint="name a platform and kind of the policy.",
+                )
 
 
 def leaves_of(connection: Connection, tables: list[Table]) -> list[tuple[Table, PlanLeaf]]:

@@ -1,12 +1,15 @@
 """Values of configured columns under the policy: what they hold, what would become of them, why not."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 
 from cleanup.config import UrlResult
 from cleanup.db.catalog import TextColumn
 from cleanup.engine.verdicts import Change
 from cleanup.links.edits import splice
 from cleanup.links.finder import Finder
+from cleanup.links.link_rows import rule_of, whole_value
+from cleanup.links.policy import Policy
 from cleanup.links.spans import Recognition, Span
 
 # Targets of short URLs, by the spellings that were asked for.
@@ -16,29 +19,45 @@ Resolve = Callable[[Sequence[str]], Mapping[str, str]]
 class Matcher:
     """A finder that knows the columns, and the job's resolution map where it has one."""
 
-    def __init__(self, finder: Finder, resolve: Resolve | None) -> None:
-        self._finder = finder
+    def __init__(self, policy: Policy, resolve: Resolve | None) -> None:
+        self._policy = policy
+        self._finder = Finder(policy)
         self._resolve = resolve
+
+    def resolving(self, resolve: Resolve | None) -> "Matcher":
+        """The same matcher with another way to its resolution map."""
+        other = copy(self)
+        other._resolve = resolve
+        return other
 
     def find(self, values: Sequence[tuple[TextColumn, str]]) -> list[Recognition]:
         """What each value holds; all short URLs of them are looked up at once."""
         resolution = self._targets(values)
-        return [
-            self._finder.find(
-                text,
-                column.format,
-                resolution=resolution,
-                json_paths=column.json_paths,
-                leaf_formats=column.leaf_formats,
-                url_replacement=None if column.on_redact is UrlResult.PLACEHOLDER else "",
-            )
-            for column, text in values
-        ]
+        return [self._find_one(column, text, resolution) for column, text in values]
+
+    def _find_one(self, column: TextColumn, text: str, resolution: Mapping[str, str]) -> Recognition:
+        replacement = None if column.on_redact is UrlResult.PLACEHOLDER else ""
+        if column.link_rows is not None:
+            rule = rule_of(self._policy, column.link_rows.platform, column.link_rows.kind)
+            return whole_value(self._policy, rule, text, replacement) if rule else Recognition()
+        return self._finder.find(
+            text,
+            column.format,
+            resolution=resolution,
+            json_paths=column.json_paths,
+            leaf_formats=column.leaf_formats,
+            url_replacement=replacement,
+        )
 
     def _targets(self, values: Sequence[tuple[TextColumn, str]]) -> Mapping[str, str]:
         if self._resolve is None:
             return {}
-        spellings = dict.fromkeys(url for column, text in values for url in self._finder.lookups(text, column.format))
+        spellings = dict.fromkeys(
+            url
+            for column, text in values
+            if column.link_rows is None
+            for url in self._finder.lookups(text, column.format)
+        )
         return self._resolve(list(spellings)) if spellings else {}
 
 

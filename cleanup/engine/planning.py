@@ -30,7 +30,6 @@ from cleanup.engine.matching import Matcher
 from cleanup.engine.scan import Scanner
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.errors import PlanUnfinished, StoppedBySignal
-from cleanup.links.finder import Finder
 from cleanup.links.prefilter import Prefilter
 from cleanup.log import get_logger
 
@@ -110,7 +109,7 @@ def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
     pace = order.job.config.pace
     ledger = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane}")
     posts = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane} scan")
-    matcher = Matcher(Finder(order.job.policy), resolver(order.job, ledger))
+    matcher = Matcher(order.job.policy, resolver(order.job, ledger))
     prefilter = Prefilter.compile(order.job.policy, order.job.formats(), order.job.pattern_cache)
     try:
         while not stop.asked():

@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import Final
 
 from cleanup.db.catalog import TextColumn
-from cleanup.db.copy_rows import SCOPE_SLICE, ScannedRow, decode_row
+from cleanup.db.copy_rows import LINK_MARK, LINK_MARK_PLACE, SCOPE_SLICE, ScannedRow, decode_row
 from cleanup.db.findings import Finding
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, refusal_of
@@ -32,6 +32,7 @@ class Scanner:
         self._prefilter = prefilter
         self._target = target
         self._key_columns = len(target.table.key)
+        self._has_link_rows = any(column.link_rows is not None for column in target.table.columns)
 
     def pieces(self, blocks: Iterable[bytes], counts: ScanCounts) -> Iterator[list[Finding]]:
         """The findings of each piece of the rows, as soon as it is read; `counts` grows with them.
@@ -49,13 +50,24 @@ class Scanner:
         counts.rows += len(rows)
         counts.bytes += len(buffer)
         ends = list(accumulate(map(len, rows)))
+        for place in self._places(rows, ends, buffer):
+            counts.decoded += 1
+            yield decode_row(rows[place], self._key_columns)
+
+    def _places(self, rows: list[bytes], ends: list[int], buffer: bytes) -> Iterable[int]:
+        """Which rows are worth decoding, in order: the prefilter hits them, or they are links by what they say."""
+        if not self._has_link_rows:
+            return self._hit_places(ends, buffer)
+        marked = [place for place, row in enumerate(rows) if row[LINK_MARK_PLACE] == LINK_MARK]
+        return sorted({*marked, *self._hit_places(ends, buffer)})
+
+    def _hit_places(self, ends: list[int], buffer: bytes) -> Iterator[int]:
         seen_to = 0
         for hit in self._prefilter.hits(buffer):
             if hit > seen_to:
                 place = bisect_left(ends, hit)
                 seen_to = ends[place]
-                counts.decoded += 1
-                yield decode_row(rows[place], self._key_columns)
+                yield place
 
     def _values(self, rows: list[bytes], counts: ScanCounts) -> Iterator[tuple[ScannedRow, TextColumn, str]]:
         for row in self._candidates(rows, counts):

@@ -26,7 +26,6 @@ from cleanup.engine.spans import value_id
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import RunUnfinished
 from cleanup.links import MATCHER_VERSION
-from cleanup.links.finder import Finder
 from cleanup.links.prefilter import Prefilter
 
 APPLICATION_NAME: Final = "cleanup verify"
@@ -190,7 +189,7 @@ def _reader(
     job: Job, maps: Database, since_xmin: str | None, planned: frozenset[int], known: frozenset[int]
 ) -> "_Reader":
     prefilter = Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
-    return _Reader(Matcher(Finder(job.policy), resolver(job, maps)), prefilter, since_xmin, planned, known)
+    return _Reader(Matcher(job.policy, resolver(job, maps)), prefilter, since_xmin, planned, known)
 
 
 @dataclass(frozen=True, slots=True)

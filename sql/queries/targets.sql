@@ -9,7 +9,7 @@ SELECT /*{key_texts}*/ ARRAY[k.id::text] /*{/key_texts}*/
 
 -- name: rows
 -- What a scan reads of each row: its scope, when and by whom it was written, its key and its texts. Sent by COPY.
-SELECT /*{scope}*/ 'h-' /*{/scope}*/,
+SELECT /*{scope}*/ 'h--' /*{/scope}*/,
        /*{created_at}*/ t.created_at /*{/created_at}*/,
        /*{author}*/ t.author_id::text /*{/author}*/,
        /*{key_texts}*/ t.id::text /*{/key_texts}*/,
@@ -19,7 +19,7 @@ SELECT /*{scope}*/ 'h-' /*{/scope}*/,
 
 -- name: lock_and_read
 -- A batch's rows in key order; rows that an author holds are left out rather than waited for.
-SELECT i.cleanup_place, /*{scope}*/ 'h-' /*{/scope}*/, /*{texts}*/ t.body::text /*{/texts}*/
+SELECT i.cleanup_place, /*{scope}*/ 'h--' /*{/scope}*/, /*{texts}*/ t.body::text /*{/texts}*/
   FROM unnest(/*{key_arrays}*/ %(k0)s::text[] /*{/key_arrays}*/) WITH ORDINALITY AS i(/*{key_names}*/ cleanup_k0 /*{/key_names}*/, cleanup_place)
   JOIN ONLY /*{leaf}*/ cleanup.example /*{/leaf}*/ AS t ON /*{key_match}*/ t.id = i.cleanup_k0::bigint /*{/key_match}*/
  ORDER BY i.cleanup_place

@@ -187,6 +187,55 @@ def test_a_wrong_map_or_result_is_refused(job: Job, change: tuple[str, str], cod
     assert "Traceback" not in answer.err
 
 
+CARDS: Final = f"""
+policy = "{POLICY}"
+[[table]]
+name = "public.card"
+created_at = "created_at"
+[table.columns]
+title = "text"
+[table.columns.item_id]
+format = "url"
+on_redact = "null"
+link_rows = {{ when = "shop IN ('tb', 'tm')", platform = "taobao", kind = "product" }}
+"""
+
+
+def test_rows_of_a_card_table_are_links_by_what_they_say(job: Job) -> None:
+    job.execute(
+        "CREATE TABLE card (id int PRIMARY KEY, created_at timestamptz DEFAULT '2021-01-01', shop text, title text,"
+        " item_id text)"
+    )
+    job.execute(
+        "INSERT INTO card (id, shop, title, item_id) VALUES"
+        " (1, 'tb', '裙子', '525'), (2, 'jd', '裙子', '526'), (3, 'tm', '裙子', NULL), (4, NULL, '裙子', %s)",
+        ITEM,
+    )
+    before = job.execute("SELECT * FROM card ORDER BY id")
+    job.config_file.write_text(CARDS, encoding="utf-8")
+    plan = job.plan()
+    assert [(line["kind"], line["spans"]) for line in plan.report["spans"]] == [("product", 1)]  # type: ignore[attr-defined]
+    run = job.apply(plan)
+    assert job.execute("SELECT id, item_id FROM card ORDER BY id") == [(1, None), (2, "526"), (3, None), (4, ITEM)]
+    job.verify(run)
+    job.roll_back(run)
+    assert job.execute("SELECT * FROM card ORDER BY id") == before
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (("shop IN ('tb', 'tm')", "shop = (SELECT 'tb')"), "CLN-307"),
+        (('kind = "product"', 'kind = "poem"'), "CLN-201"),
+        (('platform = "taobao", ', ""), "CLN-201"),
+    ],
+)
+def test_a_wrong_rule_for_link_rows_is_refused(job: Job, change: tuple[str, str], code: str) -> None:
+    job.execute("CREATE TABLE card (id int PRIMARY KEY, created_at timestamptz, shop text, title text, item_id text)")
+    job.config_file.write_text(CARDS.replace(*change), encoding="utf-8")
+    assert job.run("plan").codes == [code]
+
+
 def test_null_is_refused_where_the_column_forbids_it(job: Job) -> None:
     job.execute("ALTER TABLE post ALTER source_url SET NOT NULL")
     assert job.run("plan").codes == ["CLN-304"]

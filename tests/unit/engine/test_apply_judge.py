@@ -16,7 +16,7 @@ from cleanup.engine.spans import encode_spans, finding_hash, value_hash
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import DigestDiffers
 from cleanup.links.finder import Finder
-from cleanup.links.policy import load_policy
+from cleanup.links.policy import Policy, load_policy
 from cleanup.resources import config_directory
 from cleanup.vocabulary import ColumnFormat
 
@@ -41,13 +41,18 @@ TABLE = Table(
 
 
 @pytest.fixture(scope="module")
-def finder() -> Finder:
-    return Finder(load_policy(config_directory() / "policy-xiaohongshu-2021.toml"))
+def policy() -> Policy:
+    return load_policy(config_directory() / "policy-xiaohongshu-2021.toml")
 
 
 @pytest.fixture(scope="module")
-def judge(finder: Finder) -> ApplyJudge:
-    return ApplyJudge(Matcher(finder, None), Target(TABLE, TABLE.leaves[0], 1, datetime(2021, 8, 1, 16, tzinfo=UTC)))
+def finder(policy: Policy) -> Finder:
+    return Finder(policy)
+
+
+@pytest.fixture(scope="module")
+def judge(policy: Policy) -> ApplyJudge:
+    return ApplyJudge(Matcher(policy, None), Target(TABLE, TABLE.leaves[0], 1, datetime(2021, 8, 1, 16, tzinfo=UTC)))
 
 
 @pytest.fixture(scope="module")
