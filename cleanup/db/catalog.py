@@ -10,7 +10,6 @@ from psycopg.types.json import Jsonb
 
 from cleanup.config import ExemptBy, LinkRows, Resolution, TableConfig, Undated, UrlResult
 from cleanup.db.connection import Connection
-from cleanup.db.predicates import require_look_up, require_safe_predicate
 from cleanup.db.queries import statement
 from cleanup.errors import ColumnUnknown, ColumnUnsuitable, CreatedAtUnsuitable, KeyUnusable, TableUnknown
 from cleanup.vocabulary import ColumnFormat
@@ -356,6 +355,9 @@ def _created_at_zone(connection: Connection, name: str, config: TableConfig, col
 
 
 def _require_predicates(connection: Connection, table: Table, columns: Mapping[str, str]) -> None:
+    # Imported here: the SQL parser is slow to import, and a lane never judges a predicate.
+    from cleanup.db.predicates import require_safe_predicate  # noqa: PLC0415
+
     schema, _, relation = table.name.partition(".")
     identifier = sql.Identifier(schema, relation)
     for key, text in (("exempt", table.exempt), ("where", table.where)):
@@ -370,6 +372,8 @@ def _require_predicates(connection: Connection, table: Table, columns: Mapping[s
 
 
 def _require_exempt_by(connection: Connection, table: str, identifier: sql.Identifier, exempt_by: ExemptBy) -> None:
+    from cleanup.db.predicates import require_look_up  # noqa: PLC0415 - as above
+
     place = f"table {table!r}, exempt_by"
     schema, _, name = exempt_by.table.partition(".")
     row = connection.execute(statement("catalog.table"), {"schema": schema, "name": name}).fetchone()

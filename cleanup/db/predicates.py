@@ -10,7 +10,7 @@ from sqlglot import errors as sqlglot_errors
 from sqlglot import expressions as exp
 
 from cleanup.db.connection import Connection
-from cleanup.db.queries import literal_sql, statement
+from cleanup.db.queries import predicate_sql, statement
 from cleanup.errors import PredicateRefused
 
 # Parts of a boolean over columns and literals that need no look-up: they name operators, not functions.
@@ -136,15 +136,6 @@ def require_look_up(
         f"{place} looked up by column {own[1]!r}",
         statement("catalog.look_up", table=own[0], other=other[0], match=match),
     )
-
-
-def predicate_sql(text: str, *, beside_parameters: bool) -> sql.Composable:
-    """The operator's own text in parentheses; only a text that was found safe may come here.
-
-    Where the statement also has parameters, psycopg reads a doubled percent sign as one.
-    """
-    sent = text.replace("%", "%%") if beside_parameters else text
-    return sql.SQL("({})").format(literal_sql(sent))
 
 
 def _refuse(place: str, text: str, why: str) -> PredicateRefused:

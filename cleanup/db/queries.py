@@ -74,3 +74,12 @@ def _compose(name: str, tag: str, fragments: Mapping[str, sql.Composable]) -> sq
 def literal_sql(text: str) -> sql.SQL:
     """SQL whose text does not come from this file's queries: a migration, a judged predicate, a catalog's type name."""
     return sql.SQL(text)
+
+
+def predicate_sql(text: str, *, beside_parameters: bool) -> sql.Composable:
+    """The operator's own text in parentheses; only a text that was found safe may come here.
+
+    Where the statement also has parameters, psycopg reads a doubled percent sign as one.
+    """
+    sent = text.replace("%", "%%") if beside_parameters else text
+    return sql.SQL("({})").format(literal_sql(sent))

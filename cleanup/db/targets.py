@@ -10,8 +10,7 @@ from psycopg import sql
 
 from cleanup.config import Undated
 from cleanup.db.catalog import KeyColumn, Leaf, Table, TextColumn
-from cleanup.db.predicates import predicate_sql
-from cleanup.db.queries import literal_sql, run_statement, statement
+from cleanup.db.queries import literal_sql, predicate_sql, run_statement, statement
 
 Key = tuple[str, ...]
 

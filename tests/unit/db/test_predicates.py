@@ -7,7 +7,8 @@ import pytest
 from psycopg import sql
 
 from cleanup.db.connection import Connection, open_connection, transaction
-from cleanup.db.predicates import predicate_sql, require_safe_predicate
+from cleanup.db.predicates import require_safe_predicate
+from cleanup.db.queries import predicate_sql
 from cleanup.demo.server import Server
 from cleanup.errors import PredicateRefused
 from tests.integration.jobs import new_database
