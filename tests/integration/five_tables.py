@@ -180,7 +180,7 @@ def dump(connection: Connection) -> Dump:
 
 def _rows(connection: Connection, table: Table, more: tuple[str, ...]) -> Iterator[tuple[Key, tuple[str | None, ...]]]:
     wanted = [f'"{name}"::text' for name in (*table.key, *(column.name for column in table.columns))]
-    query = f"SELECT {', '.join([*wanted, *more])} FROM {table.identifier}"  # noqa: S608 -- names of this file
+    query = f"SELECT {', '.join([*wanted, *more])} FROM {table.identifier}"
     width = len(table.key)
     for row in connection.execute(query.encode()).fetchall():
         yield tuple(map(str, row[:width])), tuple(None if part is None else str(part) for part in row[width:])

@@ -64,9 +64,10 @@ class Answer:
 
 
 class Job:
-    """One config on one database."""
+    """One config on one database; with `separate`, each command is a process of its own, as an operator's are."""
 
-    def __init__(self, dsn: str, folder: Path, config: str) -> None:
+    def __init__(self, dsn: str, folder: Path, config: str, *, separate: bool = False) -> None:
+        self._answer = self.run if separate else self.call
         self.dsn = dsn
         self.folder = folder
         self.config_file = folder / "cleanup.toml"
@@ -86,18 +87,19 @@ class Job:
         return Answer(ended.returncode, ended.stdout, ended.stderr)
 
     def call(self, *words: str | int) -> Answer:
-        """The same within this process, which is quicker where no lane is started."""
+        """The same within this process, which is quicker; lanes are processes all the same."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
             patch.chdir(self.folder)
-            patch.setenv("XDG_CACHE_HOME", subprocess_environment()["XDG_CACHE_HOME"])
+            for name, value in subprocess_environment().items():
+                patch.setenv(name, value)
             patch.setattr(sys, "argv", ["cleanup", *map(str, words), "--dsn", self.dsn])
             status = _status_of(main)
         return Answer(status, out.getvalue(), err.getvalue())
 
     def done(self, *words: str | int, status: int = 0) -> Answer:
-        """The same where it must end with that exit status."""
-        answer = self.run(*words)
+        """Run a command that must end with that exit status."""
+        answer = self._answer(*words)
         assert answer.status == status, f"{words}: {answer.status}\n{answer.out}\n{answer.err}"
         return answer
 

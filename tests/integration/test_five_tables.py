@@ -39,7 +39,7 @@ def loaded(server: Server, linguistic_collation: str) -> Iterator[Job]:
         with psycopg.connect(dsn) as connection:
             five_tables.create(connection, linguistic_collation)
             connection.execute(ZONED)
-        yield Job(dsn, folder, five_tables.TABLES + PACE.format(lanes=2, chunk_rows=1_700))
+        yield Job(dsn, folder, five_tables.TABLES + PACE.format(lanes=2, chunk_rows=1_700), separate=True)
 
 
 def test_every_row_ends_as_the_finder_says_and_comes_back(loaded: Job) -> None:
