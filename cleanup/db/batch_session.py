@@ -1,6 +1,7 @@
 """The transaction of one batch: two round trips, or row by row where the database refuses some of the rows."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
@@ -108,6 +109,7 @@ class BatchSession:
         self._target = target
         self._batch = batch
         self._limits = limits
+        self._pipeline = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -116,6 +118,9 @@ class BatchSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         connection = self._connection
+        with suppress(psycopg.Error):
+            # What is wrong has been raised already, or is the connection's end.
+            self._pipeline.__exit__(kind, error, trace)
         if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             try:
                 connection.execute(statement("batch_session.roll_back"))
@@ -133,14 +138,17 @@ class BatchSession:
         run_id = self._batch.run_id
         parameters = self._target.key_parameters(keys)
         try:
-            with self._connection.pipeline():
-                self._begin()
-                opened = self._connection.execute(run_statement("batches.open", run_id), self._opening())
-                read = self._connection.execute(self._target.lock_and_read(run_id), parameters)
-                fingerprint = self._connection.execute(
-                    statement("catalog.fingerprint"),
-                    {"oid": self._target.leaf.oid, "key": self._target.table.key_names()},
-                )
+            pipeline = self._pipeline.enter_context(self._connection.pipeline())
+            self._begin()
+            opened = self._connection.execute(run_statement("batches.open", run_id), self._opening())
+            read = self._connection.execute(self._target.lock_and_read(run_id), parameters)
+            fingerprint = self._connection.execute(
+                statement("catalog.fingerprint"),
+                {"oid": self._target.leaf.oid, "key": self._target.table.key_names()},
+            )
+            # Not left yet: leaving it sends a Flush behind the Sync, and the server then takes us for busy and does
+            # not count the time in which we stand idle with our row locks.
+            pipeline.sync()
         except psycopg.errors.UniqueViolation:
             raise BatchDone from None
         if opened.fetchone() is None:
@@ -151,7 +159,7 @@ class BatchSession:
         found = fingerprint.fetchone()
         content = found[0] if found else None
         missing = [place for place in range(len(keys)) if place not in rows]
-        there = self._still_there(keys, missing) if missing else frozenset[int]()
+        there = self._still_there(pipeline, keys, missing) if missing else frozenset[int]()
         return Opening(rows, there, content if isinstance(content, dict) else None)
 
     def commit_together(self, writes: Sequence[RowWrite], ledgering: Ledgering) -> None:
@@ -160,15 +168,15 @@ class BatchSession:
         Raises BatchRefused where the database refuses or alters any row; then nothing is written.
         """
         try:
-            with self._connection.pipeline():
-                for columns, group in self._by_columns(writes):
-                    self._connection.execute(
-                        self._target.write(self._batch.run_id, columns),
-                        {**self._write_parameters(columns, group), "rows": len(group)},
-                    )
-                self._connection.execute(statement("batch_session.immediate"))
-                self._ledger(ledgering)
-                self._connection.execute(statement("batch_session.commit"))
+            for columns, group in self._by_columns(writes):
+                self._connection.execute(
+                    self._target.write(self._batch.run_id, columns),
+                    {**self._write_parameters(columns, group), "rows": len(group)},
+                )
+            self._connection.execute(statement("batch_session.immediate"))
+            self._ledger(ledgering)
+            self._connection.execute(statement("batch_session.commit"))
+            self._pipeline.close()
         except psycopg.Error as error:
             if is_refusal(error):
                 raise BatchRefused from None
@@ -176,6 +184,8 @@ class BatchSession:
 
     def write_alone(self, write: RowWrite) -> dict[int, str | None] | RowRefused:
         """Write one row by itself: the texts that stand there then, or why the database refuses it."""
+        # A refused row must not take the statements behind it along, as in a pipeline it does.
+        self._pipeline.close()
         columns = [column for column in self._target.table.columns if column.number in write.values]
         self._connection.execute(statement("batch_session.savepoint"))
         try:
@@ -212,6 +222,7 @@ class BatchSession:
 
     def commit_ledger(self, ledgering: Ledgering) -> None:
         """Write log and checkpoint of rows that were written one by one, and commit."""
+        self._pipeline.close()
         with self._connection.pipeline():
             self._ledger(ledgering)
             self._connection.execute(statement("batch_session.commit"))
@@ -229,10 +240,11 @@ class BatchSession:
             batch.run_id, batch.chunk, batch.after_number, batch.through_number, batch.lane, batch.findings
         )
 
-    def _still_there(self, keys: Sequence[Key], missing: Sequence[int]) -> frozenset[int]:
+    def _still_there(self, pipeline: psycopg.Pipeline, keys: Sequence[Key], missing: Sequence[int]) -> frozenset[int]:
         parameters = self._target.key_parameters([keys[place] for place in missing])
-        rows = self._connection.execute(self._target.still_there(self._batch.run_id), parameters).fetchall()
-        return frozenset(missing[int(place) - 1] for (place,) in rows)
+        found = self._connection.execute(self._target.still_there(self._batch.run_id), parameters)
+        pipeline.sync()
+        return frozenset(missing[int(place) - 1] for (place,) in found.fetchall())
 
     def _by_columns(self, writes: Sequence[RowWrite]) -> list[tuple[list[TextColumn], list[RowWrite]]]:
         # One UPDATE for each set of columns, so that a column that stays is not named in any.

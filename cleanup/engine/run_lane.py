@@ -34,6 +34,8 @@ _PAGE: Final = 5_000
 _ONE_BY_ONE_FINDINGS: Final = 100
 # Rows that somebody held are visited again a little later.
 _BETWEEN_PASSES_SECONDS: Final = 0.5
+# A lane needs some time to decide even the smallest batch: however low the target, less would throw it out always.
+_SHORTEST_IDLE_MS: Final = 100
 # A lease is prolonged after this part of it.
 _RENEW_AFTER: Final = 1 / 3
 
@@ -202,6 +204,6 @@ class RunLane(Generic[SomeItem]):
             lock_timeout_ms=self._place.pace.lock_timeout_ms,
             statement_timeout_ms=max(10 * target_ms, 2_000),
             # A lane that stalls is thrown out by the server, so that authors need not wait for it.
-            idle_timeout_ms=2 * target_ms,
+            idle_timeout_ms=max(2 * target_ms, _SHORTEST_IDLE_MS),
             transaction_timeout_ms=max(20 * target_ms, 4_000),
         )

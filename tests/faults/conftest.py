@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.jobs import Pace, Site, new_site
+from tests.faults.stepping import Stepping
 
 MakeSite = Callable[..., Site]
 
@@ -36,3 +37,9 @@ def make_site(database_dsn: str, tmp_path: Path) -> Iterator[MakeSite]:
     yield make
     for site in made:
         site.close()
+
+
+@pytest.fixture
+def stepping(monkeypatch: pytest.MonkeyPatch) -> Stepping:
+    """Plan, apply and rollback in this process, to be held at any point of a batch."""
+    return Stepping(monkeypatch)

@@ -233,12 +233,12 @@ def test_the_chunks_of_a_killed_job_are_taken_up_at_once(make_site: MakeSite, ve
         words = [verb, str(before)]
     ledger = "SELECT plan_id AS what, state, attempt FROM cleanup.chunk"
     if verb != "plan":
-        ledger = f"SELECT run_id AS what, state, attempt FROM cleanup.run_chunk WHERE run_id > {before}"  # noqa: S608
-    held = f"SELECT count(*) FROM ({ledger}) AS c WHERE state = 'claimed'"  # noqa: S608 -- both are of this test
+        ledger = f"SELECT run_id AS what, state, attempt FROM cleanup.run_chunk WHERE run_id > {before}"
+    held = f"SELECT count(*) FROM ({ledger}) AS c WHERE state = 'claimed'"
     process = site.start(*words)
     wait_for("a claimed chunk", lambda: site.number(held) > 0, process=process)
     process.kill()
     assert site.number(held) > 0, "the kill came too late"
     site.run(*words)
     assert site.number(held) == 0
-    assert site.number(f"SELECT max(attempt) FROM ({ledger}) AS c") == 2  # noqa: S608
+    assert site.number(f"SELECT max(attempt) FROM ({ledger}) AS c") == 2

@@ -1,0 +1,83 @@
+"""Authors write all the while: none of their edits is lost, none of their statements fails or waits long for us."""
+
+import os
+from random import Random
+
+import pytest
+
+from tests.faults.conftest import MakeSite
+from tests.faults.jobs import TABLES, Pace, Site, slow_updates
+from tests.faults.writing import Newsroom, bodies
+
+LOCK_TARGET_MS = 250
+ALLOWED_WAIT_MS = LOCK_TARGET_MS + 100
+UNPLANNED_LEFT = 1
+
+
+def write_during_apply(site: Site, rows: int) -> None:
+    seed = int(os.environ.get("CLEANUP_TEST_SEED") or Random().randrange(1 << 32))
+    print(f"seed {seed}")  # noqa: T201 -- shown where the test fails, to run it again
+    # So that authors meet locks.
+    for table in TABLES:
+        slow_updates(site, table, 4)
+    plan = site.approved_plan()
+    before = bodies(site)
+    with Newsroom(site, rows, Random(seed)) as newsroom:
+        site.run("apply", str(plan))
+    run = site.run_of(plan)
+    assert newsroom.failures() == []
+    did = {name for author in newsroom.authors for name in author.did}
+    assert len(did) == 7, f"the run was over before every kind of edit had been made: {did}"
+
+    # No edit is lost, whoever came first; what no author touched is as the policy wants it.
+    texts = newsroom.texts()
+    after = bodies(site)
+    lost = {
+        identity: (text, after.get(identity))
+        for identity, text in texts.items()
+        if after.get(identity) not in ({None} if text is None else {text, site.redacted(text)})
+    }
+    assert lost == {}
+    untouched = {identity: text for identity, text in before.items() if identity not in texts}
+    assert {identity: after[identity] for identity in untouched} == {
+        identity: site.redacted(text) for identity, text in untouched.items()
+    }
+    assert after.keys() - texts.keys() == untouched.keys()
+
+    # Nobody waited longer for us than a batch holds its locks. Both are measured in the server, where a busy
+    # machine of the test does not blur them.
+    assert newsroom.waits_seen > 0, "no author met a lane: the test proves nothing"
+    assert newsroom.longest_wait_ms <= ALLOWED_WAIT_MS
+    held_ms = site.value("SELECT max(lock_ms)::float8 FROM cleanup.batch")
+    assert float(str(held_ms)) <= ALLOWED_WAIT_MS
+    site.require_sound(run, planned=planned(site, plan))
+
+    # What authors brought in anew is unplanned, and a delta plan clears it.
+    left = site.left_in_scope()
+    assert left > 0
+    verified = site.run("verify", str(run), "--format", "json", expect=UNPLANNED_LEFT)
+    assert f'"unplanned": {left}' in verified.out
+    delta = site.approved_plan(since=plan)
+    assert planned(site, delta) == left
+    site.run("apply", str(delta))
+    site.run("verify", str(site.run_of(delta)))
+    assert site.left_in_scope() == 0
+    assert bodies(site) == {identity: site.redacted(text) for identity, text in after.items()}
+
+
+def planned(site: Site, plan: int) -> int:
+    return site.number("SELECT sum(actionable)::bigint FROM cleanup.chunk WHERE plan_id = %s", plan)
+
+
+@pytest.mark.parametrize("major", [18], indirect=True)
+def test_authors_write_during_apply(make_site: MakeSite) -> None:
+    rows = 240
+    write_during_apply(make_site(rows, Pace(batch_rows_max=20, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)), rows)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("round_", range(3))
+def test_authors_write_during_a_long_apply(make_site: MakeSite, round_: int) -> None:
+    del round_
+    rows = 3_000
+    write_during_apply(make_site(rows, Pace(batch_rows_max=200, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)), rows)

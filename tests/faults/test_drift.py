@@ -1,0 +1,82 @@
+"""Posts that move away from the plan: refused before the first write, stopped in the middle of a run."""
+
+import pytest
+
+from tests.faults.conftest import MakeSite
+from tests.faults.jobs import Pace, Site, slow_updates, wait_for
+from tests.faults.stepping import Point, Stepping
+
+REFUSED = 1
+PACE = Pace(chunk_rows=100, batch_rows_max=20)
+
+
+def edit(site: Site, table: str, share: str) -> None:
+    site.do(f"UPDATE {table} SET body = body || ' 改' WHERE {share}")
+
+
+@pytest.mark.parametrize("major", [18], indirect=True)
+def test_the_sample_refuses_before_the_first_write(make_site: MakeSite) -> None:
+    site = make_site(400, PACE)
+    plan = site.approved_plan()
+    edit(site, "note", "id % 3 = 0")
+    before = site.everything()
+    ended = site.run("apply", str(plan), expect=REFUSED)
+    assert "CLN-111" in ended.err
+    assert "nothing was written" in ended.err
+    assert site.number("SELECT count(*) FROM cleanup.run") == 0
+    assert site.everything() == before
+    # The approval was not consumed, and the limit is a matter of the config: a wider one lets it run.
+    site.set_pace(Pace(chunk_rows=100, batch_rows_max=200, max_drift=0.5))
+    site.run("apply", str(plan))
+    assert site.outcomes(site.run_of(plan))["changed_after_edit"] == 133
+    assert site.left_in_scope() == 0
+
+
+@pytest.mark.parametrize("major", [18], indirect=True)
+def test_drift_stops_a_run_and_a_new_plan_does_the_rest(make_site: MakeSite) -> None:
+    site = make_site(600, PACE)
+    original = site.everything()
+    for table in ("note", "note_archive", "comment"):
+        slow_updates(site, table, 3)
+    plan = site.approved_plan()
+    process = site.start("apply", str(plan))
+    wait_for("a batch", lambda: site.number("SELECT count(*) FROM cleanup.batch") > 3, process=process)
+    edit(site, "note_archive", "true")
+    edit(site, "comment", "true")
+    ended = process.end()
+    assert ended.status == REFUSED, ended.err
+    assert "CLN-111" in ended.err
+    assert "make a new plan" in ended.err
+    run = site.run_of(plan)
+    assert site.value("SELECT state FROM cleanup.run WHERE run_id = %s", run) == "drift_stopped"
+    left = site.left_in_scope()
+    assert left > 0, "it was over before the drift was seen"
+    settled = sum(site.outcomes(run).values())
+    site.require_sound(run, planned=settled)
+    # The same command does not go on, and does not send anybody to a delta plan, which would miss the rest.
+    again = site.run("apply", str(plan), expect=REFUSED)
+    assert "CLN-108" in again.err
+    assert "not with --since" in again.err
+    assert site.run("verify", str(run), expect=1).out, "posts are left, and verify says that all is well"
+    second = site.approved_plan()
+    site.run("apply", str(second))
+    assert site.left_in_scope() == 0
+    # Both are undone: what no author touched is what it was.
+    site.run("rollback", str(site.run_of(second)))
+    site.run("rollback", str(run), expect=0)
+    assert site.posts("note") == original["note"]
+
+
+def test_drift_that_shows_when_all_is_done_stops_nothing(make_site: MakeSite, stepping: Stepping) -> None:
+    site = make_site(0, Pace(lanes=1, chunk_rows=2_000, lock_target_ms=10_000))
+    site.do(
+        "INSERT INTO note SELECT n, 1, '2021-01-01', false, 't', 'https://item.taobao.com/item.htm?id=' || n"
+        " FROM generate_series(1, 1200) AS n"
+    )
+    plan = stepping.plan(site)
+    with stepping.held(site, lambda: stepping.apply(site, plan), Point.READ_AHEAD, 1):
+        edit(site, "note", "true")
+    run = site.run_of(plan)
+    assert site.value("SELECT state FROM cleanup.run WHERE run_id = %s", run) == "finished"
+    assert site.outcomes(run) == {"changed_after_edit": 1200}
+    site.require_sound(run, planned=1200)
