@@ -159,3 +159,19 @@ def test_under_another_policy_verify_reads_every_post_again(job: Job) -> None:
     verified = job.verify(run, status=1)
     assert verified.number("sweep", "rows_read") == 81
     assert unplanned(verified) == {("public.post", "body", "200")}
+
+
+def test_after_a_run_that_drift_stopped_verify_reads_every_post(job: Job) -> None:
+    job.execute("INSERT INTO post SELECT n, '2020-05-01', %s FROM generate_series(1001, 2300) AS n", LINK)
+    # A sample of one, the first finding, lets the run begin; what it then visits was edited by authors.
+    job.config_file.write_text(CONFIG + "[approval]\ndrift_sample = 1\nmax_drift = 0.1\n", encoding="utf-8")
+    plan = job.plan()
+    job.execute("UPDATE post SET body = body || ' 改' WHERE id > 2")
+    job.approve(plan)
+    stopped = job.call("apply", plan.number("plan_id"))
+    assert (stopped.status, stopped.codes) == (1, ["CLN-111"]), stopped.err
+    assert job.execute("SELECT state FROM cleanup.run") == [("drift_stopped",)]
+    verified = job.done("verify", 1, "--format", "json", status=job.call("verify", 1).status)
+    assert verified.number("sweep", "rows_read") == job.number(
+        "SELECT (SELECT count(*) FROM post) + count(*) FROM archive"
+    )
