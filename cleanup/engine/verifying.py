@@ -1,61 +1,30 @@
 """What is left: a sweep over what was written since the plan, the log's own proof, every logged value."""
 
 from collections import Counter
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Final
 
 from cleanup.db.connection import SCAN_LIMITS, Connection
-from cleanup.db.copy_rows import copy_blocks
 from cleanup.db.database import Database
-from cleanup.db.findings import Finding, refused_findings
+from cleanup.db.findings import refused_findings
 from cleanup.db.ledger import require_ledger
 from cleanup.db.outcomes import Left, list_left
 from cleanup.db.plans import Plan, PlanLeaf, get_plan, plan_leaves
 from cleanup.db.posts import present_hashes
 from cleanup.db.runs import Run, RunKind, RunState, get_run
-from cleanup.db.targets import KeyRange, Target
+from cleanup.db.targets import Target
 from cleanup.engine.guards import leaf_oids, require_here, require_same_settings
-from cleanup.engine.job import Job, describe_tables, leaves_of, resolver, targets_of
+from cleanup.engine.job import Job, describe_tables, targets_of
 from cleanup.engine.log_check import LogProblem, all_log_rows, check_log
-from cleanup.engine.matching import Matcher
-from cleanup.engine.scan import Scanner
-from cleanup.engine.scan_counts import ScanCounts
 from cleanup.engine.spans import value_id
+from cleanup.engine.sweep import APPLICATION_NAME, Extent, Sweep, refusal_left, sweep_posts
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import RunUnfinished
 from cleanup.links import MATCHER_VERSION
-from cleanup.links.prefilter import Prefilter
 
-APPLICATION_NAME: Final = "cleanup verify"
-
-_SHOWN: Final = 20
 _LISTED: Final = 1_000_000
 _HASHED_AT_ONCE: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A value that still holds a link in scope."""
-
-    leaf_name: str
-    column_name: str
-    key: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Sweep:
-    """What a reading of the posts found: values with links in scope that no outcome of the run accounts for.
-
-    `refused` are those that no run could change: too long for their column, or unreadable in their format.
-    """
-
-    rows_read: int = 0
-    unplanned: int = 0
-    known: int = 0
-    examples: list[Place] = field(default_factory=list)
-    refused: list[Left] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +46,11 @@ class Verification:
 def verify_posts(job: Job) -> Verification:
     """Read every configured post again under the policy as it is now. Writes nothing."""
     database = Database(job.dsn, APPLICATION_NAME)
-    # A look-up needs a connection of its own, while the first one streams.
-    maps = Database(job.dsn, APPLICATION_NAME)
     try:
-        sweep = _sweep(database, job, _reader(job, maps, None, frozenset(), frozenset()))
+        sweep = sweep_posts(database, job, Extent())
         return Verification(None, sweep, sweep.refused, [], {})
     finally:
         database.close()
-        maps.close()
 
 
 def verify_run(job: Job, run_id: int) -> Verification:
@@ -94,8 +60,6 @@ def verify_run(job: Job, run_id: int) -> Verification:
     ended before its time, every post is read again instead.
     """
     database = Database(job.dsn, APPLICATION_NAME)
-    # A look-up needs a connection of its own, while the first one streams.
-    maps = Database(job.dsn, APPLICATION_NAME)
     try:
         run = database.transact(lambda connection: _closed_run(connection, run_id), read_only=True)
         plan = database.transact(lambda connection: get_plan(connection, run.plan_id), read_only=True)
@@ -107,7 +71,7 @@ def verify_run(job: Job, run_id: int) -> Verification:
             leaves = database.transact(lambda connection: plan_leaves(connection, plan.plan_id), read_only=True)
             left += database.transact(lambda connection: _refused(connection, plan, targets), read_only=True)
             since = plan.first_xmin if _sweep_is_enough(job, plan, run) else None
-            sweep = _sweep(database, job, _reader(job, maps, since, leaf_oids(leaves), _known(leaves, left)))
+            sweep = sweep_posts(database, job, Extent(since, leaf_oids(leaves), _known(leaves, left)))
             left += sweep.refused
         problems = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
         values = database.transact(
@@ -116,7 +80,6 @@ def verify_run(job: Job, run_id: int) -> Verification:
         return Verification(run, sweep, left, problems, values)
     finally:
         database.close()
-        maps.close()
 
 
 def _sweep_is_enough(job: Job, plan: Plan, run: Run) -> bool:
@@ -135,24 +98,11 @@ def _refused(connection: Connection, plan: Plan, targets: dict[int, Target]) -> 
             continue
         present = present_hashes(connection, target, [finding.key for finding in findings])
         found += [
-            _refusal(target, finding)
+            refusal_left(target, finding)
             for finding in findings
             if present.get(finding.key, {}).get(finding.column_number) == finding.value_hash
         ]
     return found
-
-
-def _refusal(target: Target, finding: Finding) -> Left:
-    names = {column.number: column.name for column in target.table.columns}
-    assert finding.refusal is not None
-    return Left(
-        finding.finding_number,
-        finding.refusal,
-        None,
-        target.leaf.full_name,
-        names[finding.column_number],
-        list(finding.key),
-    )
 
 
 def _closed_run(connection: Connection, run_id: int) -> Run:
@@ -164,11 +114,6 @@ def _closed_run(connection: Connection, run_id: int) -> Run:
             f"run {run_id} is {run.state.value}", hint="let it finish first; `cleanup status` shows it."
         )
     return run
-
-
-def _targets_now(connection: Connection, job: Job) -> dict[int, Target]:
-    tables = describe_tables(connection, job)
-    return targets_of(tables, [leaf for _, leaf in leaves_of(connection, tables)], job.policy.cutover)
 
 
 def _targets_of(connection: Connection, job: Job, run: Run) -> dict[int, Target]:
@@ -183,68 +128,6 @@ def _left(connection: Connection, run_id: int) -> list[Left]:
 def _known(leaves: list[PlanLeaf], left: list[Left]) -> frozenset[int]:
     tables = {leaf.leaf_name: leaf.table_name for leaf in leaves}
     return frozenset(value_id(tables[one.leaf_name], one.column_name, one.key) for one in left)
-
-
-def _reader(
-    job: Job, maps: Database, since_xmin: str | None, planned: frozenset[int], known: frozenset[int]
-) -> "_Reader":
-    prefilter = Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
-    return _Reader(Matcher(job.policy, resolver(job, maps)), prefilter, since_xmin, planned, known)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """What a sweep reads with; `since_xmin` limits planned leaves, any other leaf is read whole."""
-
-    matcher: Matcher
-    prefilter: Prefilter
-    since_xmin: str | None
-    planned_leaves: frozenset[int]
-    known: frozenset[int]
-
-    def read(self, connection: Connection, leaves: list[Target]) -> Sweep:
-        # One snapshot for all leaves of a table: a row that moves between them is seen in exactly one.
-        sweep = Sweep()
-        for target in leaves:
-            since = self.since_xmin if target.leaf.oid in self.planned_leaves else None
-            counts = ScanCounts()
-            blocks = copy_blocks(connection, target.scan(KeyRange(), since))
-            for findings in Scanner(self.matcher, self.prefilter, target).pieces(blocks, counts):
-                _note(sweep, target, findings, self.known)
-            sweep.rows_read += counts.rows
-        return sweep
-
-
-def _sweep(database: Database, job: Job, reader: _Reader) -> Sweep:
-    targets = database.transact(lambda connection: _targets_now(connection, job), read_only=True)
-    total = Sweep()
-    for _, leaves in groupby(targets.values(), key=lambda target: target.table.name):
-        part = database.transact(
-            partial(reader.read, leaves=list(leaves)), SCAN_LIMITS, read_only=True, one_snapshot=True
-        )
-        total.rows_read += part.rows_read
-        total.unplanned += part.unplanned
-        total.known += part.known
-        total.refused += part.refused
-        total.examples += part.examples[: _SHOWN - len(total.examples)]
-    return total
-
-
-def _note(sweep: Sweep, target: Target, findings: list[Finding], known: frozenset[int]) -> None:
-    names = {column.number: column.name for column in target.table.columns}
-    for finding in findings:
-        if not finding.actionable and finding.refusal is None:
-            continue
-        column = names[finding.column_number]
-        if value_id(target.table.name, column, finding.key) in known:
-            sweep.known += 1
-            continue
-        if finding.refusal is not None:
-            sweep.refused.append(_refusal(target, finding))
-            continue
-        sweep.unplanned += 1
-        if len(sweep.examples) < _SHOWN:
-            sweep.examples.append(Place(target.leaf.full_name, column, finding.key))
 
 
 def _compare_values(connection: Connection, run_id: int, targets: dict[int, Target]) -> dict[str, int]:

@@ -1,0 +1,141 @@
+"""The sweep: reading posts for links in scope that nothing accounts for. It writes nothing."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import Final
+
+from cleanup.db.connection import SCAN_LIMITS, Connection
+from cleanup.db.copy_rows import copy_blocks
+from cleanup.db.database import Database
+from cleanup.db.findings import Finding
+from cleanup.db.outcomes import Left
+from cleanup.db.targets import KeyRange, Target
+from cleanup.engine.job import Job, describe_tables, leaves_of, resolver, targets_of
+from cleanup.engine.matching import Matcher
+from cleanup.engine.scan import Scanner
+from cleanup.engine.scan_counts import ScanCounts
+from cleanup.engine.spans import value_id
+from cleanup.links.prefilter import Prefilter
+
+APPLICATION_NAME: Final = "cleanup verify"
+_SHOWN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value that still holds a link in scope."""
+
+    leaf_name: str
+    column_name: str
+    key: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What a reading of the posts found: values with links in scope that no outcome of the run accounts for.
+
+    `refused` are those that no run could change: too long for their column, or unreadable in their format.
+    """
+
+    rows_read: int = 0
+    unplanned: int = 0
+    known: int = 0
+    examples: list[Place] = field(default_factory=list)
+    refused: list[Left] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a sweep reads: leaves of `planned_leaves` only since `since_xmin`, where that is given, all others whole.
+
+    `known` are the numbers of values that are accounted for already.
+    """
+
+    since_xmin: str | None = None
+    planned_leaves: frozenset[int] = frozenset()
+    known: frozenset[int] = frozenset()
+
+
+def sweep_posts(database: Database, job: Job, extent: Extent) -> Sweep:
+    """Read the configured posts, one snapshot a table."""
+    # A look-up needs a connection of its own, while the first one streams.
+    maps = Database(job.dsn, APPLICATION_NAME)
+    prefilter = Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
+    reader = _Reader(Matcher(job.policy, resolver(job, maps)), prefilter, extent)
+    try:
+        return _sweep(database, job, reader)
+    finally:
+        maps.close()
+
+
+def refusal_left(target: Target, finding: Finding) -> Left:
+    """A finding that no run could change, as something that is left."""
+    names = {column.number: column.name for column in target.table.columns}
+    assert finding.refusal is not None
+    return Left(
+        finding.finding_number,
+        finding.refusal,
+        None,
+        target.leaf.full_name,
+        names[finding.column_number],
+        list(finding.key),
+    )
+
+
+def _targets_now(connection: Connection, job: Job) -> dict[int, Target]:
+    tables = describe_tables(connection, job)
+    return targets_of(tables, [leaf for _, leaf in leaves_of(connection, tables)], job.policy.cutover)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What a sweep reads with."""
+
+    matcher: Matcher
+    prefilter: Prefilter
+    extent: Extent
+
+    def read(self, connection: Connection, leaves: list[Target]) -> Sweep:
+        # One snapshot for all leaves of a table: a row that moves between them is seen in exactly one.
+        sweep = Sweep()
+        for target in leaves:
+            since = self.extent.since_xmin if target.leaf.oid in self.extent.planned_leaves else None
+            counts = ScanCounts()
+            blocks = copy_blocks(connection, target.scan(KeyRange(), since))
+            for findings in Scanner(self.matcher, self.prefilter, target).pieces(blocks, counts):
+                _note(sweep, target, findings, self.extent.known)
+            sweep.rows_read += counts.rows
+        return sweep
+
+
+def _sweep(database: Database, job: Job, reader: _Reader) -> Sweep:
+    targets = database.transact(lambda connection: _targets_now(connection, job), read_only=True)
+    total = Sweep()
+    for _, leaves in groupby(targets.values(), key=lambda target: target.table.name):
+        part = database.transact(
+            partial(reader.read, leaves=list(leaves)), SCAN_LIMITS, read_only=True, one_snapshot=True
+        )
+        total.rows_read += part.rows_read
+        total.unplanned += part.unplanned
+        total.known += part.known
+        total.refused += part.refused
+        total.examples += part.examples[: _SHOWN - len(total.examples)]
+    return total
+
+
+def _note(sweep: Sweep, target: Target, findings: list[Finding], known: frozenset[int]) -> None:
+    names = {column.number: column.name for column in target.table.columns}
+    for finding in findings:
+        if not finding.actionable and finding.refusal is None:
+            continue
+        column = names[finding.column_number]
+        if value_id(target.table.name, column, finding.key) in known:
+            sweep.known += 1
+            continue
+        if finding.refusal is not None:
+            sweep.refused.append(refusal_left(target, finding))
+            continue
+        sweep.unplanned += 1
+        if len(sweep.examples) < _SHOWN:
+            sweep.examples.append(Place(target.leaf.full_name, column, finding.key))
