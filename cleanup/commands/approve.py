@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cleanup.commands.options import job_options
-from cleanup.config import load_config
+from cleanup.config_file import load_config
 from cleanup.db.approvals import Approval, approve
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database

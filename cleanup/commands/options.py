@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from cleanup.config import load_config
+from cleanup.config_file import load_config
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.engine.job import Job

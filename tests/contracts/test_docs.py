@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from cleanup import errors
 from cleanup.cli import VERBS, cleanup
-from cleanup.config import Approval, Pace, load_config
+from cleanup.config import Approval, Pace
+from cleanup.config_file import load_config
 from cleanup.demo.posts import COLUMNS, generate_rows
 from cleanup.engine.verdicts import Outcome
 from cleanup.error_codes import page
