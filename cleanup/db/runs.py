@@ -85,6 +85,11 @@ def _with_log(connection: Connection, row: tuple[object, ...] | None) -> int | N
     return run_id
 
 
+def lock_plan(connection: Connection, plan_id: int) -> None:
+    """Keep every other job from creating the plan's run until the open transaction ends."""
+    connection.execute(statement("runs.lock_plan"), {"plan_id": plan_id})
+
+
 def apply_run_of(connection: Connection, plan_id: int) -> int | None:
     """The number of a plan's run, if it has one."""
     row = connection.execute(statement("runs.apply_of"), {"plan_id": plan_id}).fetchone()

@@ -12,7 +12,7 @@ from cleanup.db.findings import Finding, deferred_findings, page_of_findings
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
 from cleanup.db.run_chunks import RunChunk, create_for_apply, unfinished_run_chunks
-from cleanup.db.runs import Run, RunState, apply_run_of, create_apply_run, get_run, resume_run
+from cleanup.db.runs import Run, RunState, apply_run_of, create_apply_run, get_run, lock_plan, resume_run
 from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
 from cleanup.engine.drift import require_little_drift, stop_on_drift
@@ -113,6 +113,10 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
     require_same_rules(plan, job)
     targets, fingerprints = require_same_tables(connection, plan, describe_tables(connection, job))
     now = require_cutover(connection, plan)
+    if run_id is None:
+        # Another job may be about to create it, and to use the approval up.
+        lock_plan(connection, plan_id)
+        run_id = apply_run_of(connection, plan_id)
     if run_id is None:
         approval = require_approval(connection, plan, now)
         require_signed_findings(connection, plan)

@@ -16,6 +16,10 @@ RETURNING run_id;
 -- The run's own log partition, so that a purge drops it whole.
 SELECT cleanup.add_log_partition(%(run_id)s);
 
+-- name: lock_plan
+-- A run is created by one job at a time: a second one waits here, and then finds the run that used the approval up.
+SELECT plan_id FROM cleanup.plan WHERE plan_id = %(plan_id)s FOR NO KEY UPDATE;
+
 -- name: apply_of
 -- The one run of a plan, whatever its state.
 SELECT run_id FROM cleanup.run WHERE plan_id = %(plan_id)s AND kind = 'apply';

@@ -3,13 +3,34 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final, TypeVar
 
 import pytest
 
 from tests.faults.jobs import Pace, Site, new_site
 from tests.faults.stepping import Stepping
+from tests.plugins.servers import WHEEL_MAJOR
 
 MakeSite = Callable[..., Site]
+_Test = TypeVar("_Test", bound=Callable[..., None])
+_HERE: Final = Path(__file__).parent
+_heavy: set[str] = set()
+
+
+def heavy(test: _Test) -> _Test:
+    """A test that starts many processes: it runs on one version by default, and on the others among the long ones."""
+    _heavy.add(test.__name__)
+    return test
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count heavy tests of further versions among the long ones."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.originalname in _heavy and item.path.parent == _HERE:
+            version = item.callspec.params.get("major", WHEEL_MAJOR)
+            if version != WHEEL_MAJOR:
+                item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(scope="session", autouse=True)

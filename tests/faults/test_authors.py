@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from tests.faults.conftest import MakeSite
+from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import TABLES, Pace, Site, slow_updates
 from tests.faults.writing import Newsroom, bodies
 
@@ -69,7 +69,7 @@ def planned(site: Site, plan: int) -> int:
     return site.number("SELECT sum(actionable)::bigint FROM cleanup.chunk WHERE plan_id = %s", plan)
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 def test_authors_write_during_apply(make_site: MakeSite) -> None:
     rows = 240
     write_during_apply(make_site(rows, Pace(batch_rows_max=20, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)), rows)

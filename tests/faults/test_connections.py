@@ -5,12 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from cleanup.demo.server import Server, StopMode
-from tests.faults.conftest import MakeSite
+from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Process, Row, Site, wait_for
 
 UNREACHABLE = 5
 PACE = Pace(chunk_rows=20, batch_rows_max=8)
 VERBS = ["plan", "apply", "rollback"]
+LONG_VERBS = [pytest.param(verb, marks=pytest.mark.long) for verb in ("plan", "rollback")]
 
 
 class Work:
@@ -56,6 +57,7 @@ def lanes(site: Site) -> list[Row]:
     )
 
 
+@heavy
 @pytest.mark.parametrize("verb", VERBS)
 def test_lanes_whose_connections_are_terminated_again_and_again(make_site: MakeSite, verb: str) -> None:
     site = make_site(200, PACE)
@@ -77,6 +79,7 @@ def _reached(progress: Callable[[], int], goal: int) -> Callable[[], bool]:
     return lambda: progress() >= goal
 
 
+@heavy
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_server_restarts_in_the_middle(make_site: MakeSite, own_server: Server, verb: str) -> None:
     site = make_site(200, PACE, dsn=own_server.dsn())
@@ -93,8 +96,8 @@ def test_the_server_restarts_in_the_middle(make_site: MakeSite, own_server: Serv
     work.require_whole()
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
-@pytest.mark.parametrize("verb", VERBS)
+@heavy
+@pytest.mark.parametrize("verb", [*LONG_VERBS, "apply"])
 def test_a_server_that_stays_away_ends_the_job_and_the_same_command_goes_on(
     make_site: MakeSite, own_server: Server, verb: str
 ) -> None:

@@ -1,8 +1,7 @@
 """Posts that move away from the plan: refused before the first write, stopped in the middle of a run."""
 
-import pytest
 
-from tests.faults.conftest import MakeSite
+from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, slow_updates, wait_for
 from tests.faults.stepping import Point, Stepping
 
@@ -14,7 +13,7 @@ def edit(site: Site, table: str, share: str) -> None:
     site.do(f"UPDATE {table} SET body = body || ' 改' WHERE {share}")
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 def test_the_sample_refuses_before_the_first_write(make_site: MakeSite) -> None:
     site = make_site(400, PACE)
     plan = site.approved_plan()
@@ -32,7 +31,7 @@ def test_the_sample_refuses_before_the_first_write(make_site: MakeSite) -> None:
     assert site.left_in_scope() == 0
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 def test_drift_stops_a_run_and_a_new_plan_does_the_rest(make_site: MakeSite) -> None:
     site = make_site(600, PACE)
     original = site.everything()

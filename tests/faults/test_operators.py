@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.faults.conftest import MakeSite
+from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Process, Site, body_of, slow_updates, wait_for
 from tests.faults.stepping import Authors
 
@@ -42,6 +42,7 @@ def lanes_at_work(site: Site) -> int:
     )
 
 
+@heavy
 def test_two_operators_apply_at_once(make_site: MakeSite) -> None:
     site = slow_site(make_site)
     original = site.everything()
@@ -64,7 +65,7 @@ def test_two_operators_apply_at_once(make_site: MakeSite) -> None:
     assert site.everything() == original
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 def test_one_of_two_operators_stops_and_the_other_goes_on(make_site: MakeSite) -> None:
     """The run is not interrupted under the lanes of the one who goes on."""
     site = slow_site(make_site)
@@ -82,9 +83,18 @@ def test_one_of_two_operators_stops_and_the_other_goes_on(make_site: MakeSite) -
     assert site.value("SELECT state FROM cleanup.run WHERE run_id = %s", run) == "finished"
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
-@pytest.mark.parametrize("verb", ["apply", "rollback"])
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "Ctrl-C"])
+@heavy
+@pytest.mark.parametrize(
+    ("verb", "how"),
+    [
+        ("apply", "SIGTERM"),
+        ("rollback", "SIGINT"),
+        ("apply", "Ctrl-C"),
+        pytest.param("rollback", "SIGTERM", marks=pytest.mark.long),
+        pytest.param("apply", "SIGINT", marks=pytest.mark.long),
+        pytest.param("rollback", "Ctrl-C", marks=pytest.mark.long),
+    ],
+)
 def test_a_signal_ends_the_run_between_batches(make_site: MakeSite, verb: str, how: str) -> None:
     site = slow_site(make_site)
     plan = site.approved_plan()
@@ -114,10 +124,10 @@ def test_a_signal_ends_the_run_between_batches(make_site: MakeSite, verb: str, h
     site.require_sound(run, planned=planned(site, plan))
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT"])
+@heavy
+@pytest.mark.parametrize("how", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.long)])
 def test_a_signal_ends_a_plan_between_chunks(make_site: MakeSite, how: str) -> None:
-    site = make_site(1_500, Pace(chunk_rows=10))
+    site = make_site(400, Pace(chunk_rows=5))
     process = site.start("plan")
     wait_for("a chunk", lambda: site.number("SELECT count(*) FROM cleanup.chunk WHERE state = 'done'") > 3)
     process.signal(signal.Signals[how])

@@ -1,8 +1,7 @@
 """The database refuses or alters some of the rows: each ends in a named outcome, and all others are done."""
 
-import pytest
 
-from tests.faults.conftest import MakeSite
+from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, body_of, slow_updates
 from tests.faults.stepping import Stepping
 
@@ -118,7 +117,7 @@ def test_a_rollback_that_the_database_refuses_for_a_row_names_it(make_site: Make
     assert site.outcomes(site.last_run())["restored"] == 1
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 def test_a_batch_that_takes_too_long_is_made_smaller(make_site: MakeSite, stepping: Stepping) -> None:
     """Else the same rows would be too many in each attempt, and in each run of the command."""
     site = make_site(0, Pace(lanes=1, chunk_rows=1_000, lock_target_ms=200))

@@ -15,7 +15,7 @@ from random import Random
 import psutil
 import pytest
 
-from tests.faults.conftest import MakeSite
+from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Process, Row, Site, slow_updates, wait_for
 
 ROWS = 200
@@ -81,7 +81,8 @@ def _has_come(progress: Callable[[], int], goal: int) -> bool:
     return progress() >= goal
 
 
-def kill_all_the_way(site: Site, kills: int) -> None:
+def kill_all_the_way(site: Site, kills: tuple[int, int, int]) -> None:
+    """Kill plan, apply and rollback so many times each."""
     seed = int(os.environ.get("CLEANUP_TEST_SEED") or Random().randrange(1 << 32))
     print(f"seed {seed}")  # noqa: T201 -- shown where the test fails, to run it again
     peaceful = undisturbed(site)
@@ -92,7 +93,7 @@ def kill_all_the_way(site: Site, kills: int) -> None:
     def chunks() -> int:
         return site.number("SELECT count(*) FROM cleanup.chunk WHERE state = 'done'") - steps
 
-    killer.drive(kills, ("plan",), chunks, steps)
+    killer.drive(kills[0], ("plan",), chunks, steps)
     plan = site.number("SELECT max(plan_id) FROM cleanup.plan")
     assert site.number("SELECT count(*) FROM cleanup.plan") == 2, "a killed plan was not gone on with"
     assert site.findings_digest(plan) == peaceful.findings_digest
@@ -106,7 +107,7 @@ def kill_all_the_way(site: Site, kills: int) -> None:
         return site.number("SELECT count(*) FROM cleanup.batch WHERE run_id > %s", before)
 
     whole = site.number("SELECT max(n) FROM (SELECT count(*) AS n FROM cleanup.batch GROUP BY run_id) AS b")
-    killer.drive(kills, ("apply", str(plan)), batches, whole)
+    killer.drive(kills[1], ("apply", str(plan)), batches, whole)
     run = site.run_of(plan)
     assert site.everything() == peaceful.applied
     assert site.outcomes(run) == peaceful.outcomes
@@ -115,7 +116,7 @@ def kill_all_the_way(site: Site, kills: int) -> None:
     assert site.verify(run).values == {"as_written": peaceful.planned}
 
     before = run
-    killer.drive(kills, ("rollback", str(run)), batches, whole)
+    killer.drive(kills[2], ("rollback", str(run)), batches, whole)
     assert site.everything() == peaceful.original
     back = site.last_run()
     assert site.outcomes(back) == {"restored": peaceful.planned}
@@ -125,17 +126,17 @@ def kill_all_the_way(site: Site, kills: int) -> None:
         ("apply", "finished"),
         ("rollback", "finished"),
     ]
-    assert killer.killed >= 3 * kills - 3, "too many of the processes ended before their kill"
+    assert killer.killed >= sum(kills) - 3, "too many of the processes ended before their kill"
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 def test_killed_all_the_way(make_site: MakeSite) -> None:
-    kill_all_the_way(make_site(ROWS, PACE), kills=7)
+    kill_all_the_way(make_site(ROWS, PACE), kills=(7, 7, 6))
 
 
 @pytest.mark.long
 def test_killed_all_the_way_twenty_times_each(make_site: MakeSite) -> None:
-    kill_all_the_way(make_site(2 * ROWS, PACE), kills=20)
+    kill_all_the_way(make_site(2 * ROWS, PACE), kills=(20, 20, 20))
 
 
 def kill_lane(process: Process) -> None:
@@ -146,7 +147,7 @@ def kill_coordinator(process: Process) -> None:
     process.process.kill()
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 def test_one_killed_lane_stops_the_job_which_then_goes_on(make_site: MakeSite) -> None:
     site = make_site(ROWS, PACE)
     original = site.everything()
@@ -169,7 +170,7 @@ def test_one_killed_lane_stops_the_job_which_then_goes_on(make_site: MakeSite) -
     assert site.everything() == original
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 def test_lanes_end_by_themselves_when_the_coordinator_is_killed(make_site: MakeSite) -> None:
     site = make_site(ROWS, PACE)
     plan = site.approved_plan()
@@ -189,7 +190,7 @@ def test_lanes_end_by_themselves_when_the_coordinator_is_killed(make_site: MakeS
     site.require_sound(site.run_of(plan), planned=actionable(site, plan))
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_an_idle_lane_that_is_killed_or_stopped_hangs_nobody(make_site: MakeSite, number: signal.Signals) -> None:
     """One lane waits for the chunk that the other holds: what the two share must not be a lock."""
@@ -218,7 +219,7 @@ def test_an_idle_lane_that_is_killed_or_stopped_hangs_nobody(make_site: MakeSite
     site.require_sound(site.run_of(plan), planned=actionable(site, plan))
 
 
-@pytest.mark.parametrize("major", [18], indirect=True)
+@heavy
 @pytest.mark.parametrize("verb", ["plan", "apply", "rollback"])
 def test_the_chunks_of_a_killed_job_are_taken_up_at_once(make_site: MakeSite, verb: str) -> None:
     """The lease lasts an hour in these tests: whoever waited for its end would not come to an end."""
