@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cleanup.config import ExemptBy, JobConfig, Pace, Undated, load_config
+from cleanup.config import ExemptBy, JobConfig, Pace, Undated
+from cleanup.config_file import load_config
 from cleanup.errors import ConfigInvalid
 from cleanup.resources import config_directory
 from cleanup.vocabulary import ColumnFormat
