@@ -160,3 +160,9 @@ def plan_progress(connection: Connection, plan_id: int) -> tuple[int, int]:
     """How many rows the plan has read, and how many the catalog expects."""
     row = connection.execute(statement("chunks.progress"), {"plan_id": plan_id}).fetchone()
     return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
+def refused_values(connection: Connection, plan_id: int) -> int:
+    """How many values the plan found and could not change."""
+    row = connection.execute(statement("chunks.refused"), {"plan_id": plan_id}).fetchone()
+    return int(row[0]) if row else 0

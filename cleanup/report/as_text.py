@@ -145,6 +145,8 @@ def _run_lines(report: RunReport) -> Iterator[str]:
     yield from table_lines(
         ("outcome", "findings", "links"), ((line.outcome, line.findings, line.spans) for line in report.outcomes)
     )
+    if report.refused_by_plan:
+        yield f"  values that the plan found and could not change: {report.refused_by_plan:,} (verify lists them)"
     for left in report.left:
         detail = f": {shown(left.detail)}" if left.detail else ""
         yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{detail}"

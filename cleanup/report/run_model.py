@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cleanup.db.batches import OutcomeCount, outcome_counts, run_totals
-from cleanup.db.chunks import actionable_findings
+from cleanup.db.chunks import actionable_findings, refused_values
 from cleanup.db.connection import Connection
 from cleanup.db.ledger import require_ledger
 from cleanup.db.outcomes import Left, list_left
@@ -28,6 +28,7 @@ class RunReport:
     finished_at: datetime | None
     log_head: str | None
     planned_findings: int
+    refused_by_plan: int
     settled_findings: int
     batches: int
     log_rows: int
@@ -39,8 +40,10 @@ class RunReport:
 
     @property
     def leaves_work(self) -> bool:
-        """Whether some finding ended in an outcome that somebody has to look at."""
-        return any(Outcome(line.outcome).leaves_work and line.findings for line in self.outcomes)
+        """Whether somebody has to look: at an outcome, or at values that the plan could not change."""
+        return self.refused_by_plan > 0 or any(
+            Outcome(line.outcome).leaves_work and line.findings for line in self.outcomes
+        )
 
 
 def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport:
@@ -60,6 +63,7 @@ def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport
         finished_at=run.finished_at,
         log_head=run.log_head.hex() if run.log_head else None,
         planned_findings=_planned(connection, run),
+        refused_by_plan=refused_values(connection, run.plan_id) if run.kind is RunKind.APPLY else 0,
         settled_findings=sum(line.findings for line in outcomes),
         batches=totals.batches,
         log_rows=totals.log_rows,

@@ -56,3 +56,9 @@ SELECT coalesce(sum(actionable), 0)::bigint FROM cleanup.chunk WHERE plan_id = %
 SELECT coalesce((SELECT sum((c.counts ->> 'rows')::bigint) FROM cleanup.chunk AS c
                   WHERE c.plan_id = %(plan_id)s AND c.state = 'done'), 0)::bigint,
        (SELECT coalesce(sum(l.row_estimate), 0)::bigint FROM cleanup.plan_leaf AS l WHERE l.plan_id = %(plan_id)s);
+
+-- name: refused
+-- How many values the plan found and could not change, from the chunks' own counts.
+SELECT coalesce(sum(r.value::bigint), 0)::bigint
+  FROM cleanup.chunk AS c CROSS JOIN LATERAL jsonb_each_text(c.counts -> 'refusals') AS r
+ WHERE c.plan_id = %(plan_id)s AND c.state = 'done';

@@ -154,8 +154,9 @@ def test_a_value_that_can_not_be_changed_is_named_at_plan_time_and_left(job: Job
     insert(job, 3, CHANGED[0])
     plan = job.plan()
     assert plan.report["tables"][0]["refusals"] == {"too_long": 1, "unreadable": 1}  # type: ignore[index]
-    run = job.apply(plan)
+    run = job.apply(plan, status=1)
     assert run.number("log_rows") == 1
+    assert run.number("refused_by_plan") == 2
     assert [value(job, 1, TOO_LONG), value(job, 2, UNREADABLE)] == [TOO_LONG.before, UNREADABLE.before]
 
 

@@ -135,7 +135,7 @@ def test_a_result_too_long_for_its_column_is_refused_at_plan_time_and_left(job: 
     assert scopes(plan)["refusals"] == {"too_long": 1}
     assert scopes(plan)["actionable"] == 1
     before = job.execute("SELECT short FROM post WHERE id = 1")
-    run = job.apply(plan)
+    run = job.apply(plan, status=1)
     assert job.execute("SELECT short FROM post WHERE id = 1") == before
     assert "tb.cn" not in str(job.execute("SELECT short FROM post WHERE id = 2"))
 
@@ -156,7 +156,7 @@ def test_invalid_json_in_a_text_column_is_reported_and_left(job: Job) -> None:
     )
     plan = job.plan()
     assert scopes(plan)["refusals"] == {"unreadable": 1}
-    run = job.apply(plan)
+    run = job.apply(plan, status=1)
     assert job.execute("SELECT card FROM post ORDER BY id") == [
         (f'{{"a": "{LINK}"',),
         (f'{{"a": "{PLACEHOLDER}"}}',),
