@@ -9,12 +9,12 @@ from typing import Final, Self
 import psycopg
 
 from cleanup.db.batches import Settlement, opening_parameters, settling_parameters
-from cleanup.db.catalog import Fingerprint, TextColumn
 from cleanup.db.change_log import LogEntry, adding_parameters
 from cleanup.db.connection import Connection, Limits, local_settings
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.retry import is_refusal, is_too_long
 from cleanup.db.run_chunks import RunChunk
+from cleanup.db.tables import Fingerprint, TextColumn
 from cleanup.db.targets import Key, Scope, Target
 
 # The batch's rows are found by key, one index look-up each: a hash join would read the whole table.

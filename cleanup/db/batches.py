@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg.rows import args_row
+from psycopg.types.json import Jsonb
 
-from cleanup.db.catalog import jsonb
 from cleanup.db.connection import Connection
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.run_chunks import RunChunk
@@ -77,8 +77,8 @@ def settling_parameters(run_id: int, chunk: RunChunk, after_number: int, settlem
         "run_id": run_id,
         "pass": chunk.run_pass,
         "after_number": after_number,
-        "outcomes": jsonb(settlement.outcomes),
-        "span_outcomes": jsonb(settlement.span_outcomes),
+        "outcomes": Jsonb(settlement.outcomes),
+        "span_outcomes": Jsonb(settlement.span_outcomes),
         "edited": settlement.edited,
         "log_rows": settlement.log_rows,
         "head": settlement.head,

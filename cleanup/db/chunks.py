@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from psycopg.rows import args_row
+from psycopg.types.json import Jsonb
 
-from cleanup.db.catalog import jsonb
 from cleanup.db.connection import Connection
 from cleanup.db.queries import statement
 from cleanup.db.targets import Key, KeyRange, Target
@@ -118,7 +118,7 @@ def finish_chunk(
             "attempt": chunk.attempt,
             "findings": findings,
             "actionable": actionable,
-            "counts": jsonb(counts),
+            "counts": Jsonb(counts),
         },
     )
     return cursor.rowcount == 1

@@ -1,6 +1,7 @@
 """Events in the ledger: what happened to plans and runs, and who did it."""
 
-from cleanup.db.catalog import jsonb
+from psycopg.types.json import Jsonb
+
 from cleanup.db.connection import Connection
 from cleanup.db.queries import statement
 
@@ -10,5 +11,5 @@ def add_event(
 ) -> None:
     """Record an event in the open transaction."""
     connection.execute(
-        statement("events.add"), {"plan_id": plan_id, "run_id": run_id, "name": name, "detail": jsonb(detail)}
+        statement("events.add"), {"plan_id": plan_id, "run_id": run_id, "name": name, "detail": Jsonb(detail)}
     )

@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import Enum
 
 from psycopg.rows import args_row
+from psycopg.types.json import Jsonb
 
-from cleanup.db.catalog import DatabaseIdentity, Fingerprint, Table, jsonb
 from cleanup.db.connection import Connection
 from cleanup.db.queries import statement
+from cleanup.db.tables import DatabaseIdentity, Fingerprint, Table
 from cleanup.errors import PlanUnknown
 from cleanup.vocabulary import ColumnFormat
 
@@ -105,8 +106,8 @@ def _parameters(basis: PlanBasis) -> dict[str, object]:
         "policy_version": basis.policy_version,
         "policy_digest": basis.policy_digest,
         "cutover": basis.cutover,
-        "settings": jsonb(basis.settings),
-        "database_identity": jsonb(asdict(basis.database_identity)),
+        "settings": Jsonb(basis.settings),
+        "database_identity": Jsonb(asdict(basis.database_identity)),
     }
 
 
@@ -126,7 +127,7 @@ def create_plan(connection: Connection, basis: PlanBasis, leaves: list[tuple[Tab
     for _, leaf in leaves:
         connection.execute(
             statement("plans.add_leaf"),
-            {**asdict(leaf), "plan_id": plan_id, "fingerprint": jsonb(leaf.fingerprint)},
+            {**asdict(leaf), "plan_id": plan_id, "fingerprint": Jsonb(leaf.fingerprint)},
         )
     for table in {table.name: table for table, _ in leaves}.values():
         for column in table.columns:

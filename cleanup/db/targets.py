@@ -9,8 +9,8 @@ from typing import Final
 from psycopg import sql
 
 from cleanup.config import Undated
-from cleanup.db.catalog import KeyColumn, Leaf, Table, TextColumn
 from cleanup.db.queries import literal_sql, predicate_sql, run_statement, statement
+from cleanup.db.tables import KeyColumn, Leaf, Table, TextColumn
 
 Key = tuple[str, ...]
 

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cleanup.db.batch_session import LockedRow
-from cleanup.db.catalog import TextColumn
 from cleanup.db.findings import Finding
+from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, change_of, refusal_of
 from cleanup.engine.spans import decode_spans, finding_hash, value_hash

@@ -8,8 +8,8 @@ from typing import Generic
 
 from cleanup.db.batch_session import BatchSession, Ledgering, Opening, RowRefused, RowWrite, UnchangedFinding
 from cleanup.db.batches import Settlement
-from cleanup.db.catalog import Fingerprint
 from cleanup.db.change_log import LogEntry
+from cleanup.db.tables import Fingerprint
 from cleanup.db.targets import Key, Target
 from cleanup.engine.chain import CHAIN_START, SALT_BYTES, link
 from cleanup.engine.spans import value_hash, value_id

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Final
 
 from cleanup.db.approvals import Approval, newest_approval
-from cleanup.db.catalog import Fingerprint, Table, database_identity
+from cleanup.db.catalog import database_identity
 from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding, all_findings, hashes_in_digest_order
 from cleanup.db.plans import Plan, PlanLeaf, PlanState, plan_columns, plan_leaves
 from cleanup.db.session import server_clock
+from cleanup.db.tables import Fingerprint, Table
 from cleanup.db.targets import Target
 from cleanup.engine.batch import difference
 from cleanup.engine.digest import compute_digests

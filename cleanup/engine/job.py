@@ -6,11 +6,13 @@ from pathlib import Path
 
 from cleanup import VERSION
 from cleanup.config import JobConfig
-from cleanup.db.catalog import Table, database_identity, describe_table, fingerprint, require_resolution
+from cleanup.db.catalog import database_identity, fingerprint
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
+from cleanup.db.describe import describe_table, require_resolution
 from cleanup.db.plans import PlanBasis, PlanLeaf
 from cleanup.db.resolution import look_up
+from cleanup.db.tables import Table
 from cleanup.db.targets import Target
 from cleanup.engine.matching import Resolve
 from cleanup.errors import ConfigInvalid, TableUnknown

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 
 from cleanup.config import UrlResult
-from cleanup.db.catalog import TextColumn
+from cleanup.db.tables import TextColumn
 from cleanup.engine.verdicts import Change
 from cleanup.links.edits import splice
 from cleanup.links.finder import Finder

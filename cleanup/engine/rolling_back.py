@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from cleanup import VERSION
-from cleanup.db.catalog import Fingerprint, Table, fingerprint
+from cleanup.db.catalog import fingerprint
 from cleanup.db.change_log import LogRow, deferred_log, later_log, page_of_log
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
@@ -15,6 +15,7 @@ from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import Plan, get_plan, plan_columns, plan_leaves
 from cleanup.db.run_chunks import RunChunk, create_for_rollback
 from cleanup.db.runs import Run, create_rollback_run, get_run, open_rollback_of, resume_run
+from cleanup.db.tables import Fingerprint, Table
 from cleanup.db.targets import Target
 from cleanup.engine.guards import require_here
 from cleanup.engine.job import Job, describe_tables, targets_of

@@ -10,7 +10,6 @@ from typing import Final, Generic, Protocol
 from cleanup.config import Pace
 from cleanup.db.batch_session import BatchDone, BatchGone, BatchRange, BatchRefused, BatchSession, BatchTooLong
 from cleanup.db.batches import Settlement, checkpoint
-from cleanup.db.catalog import Fingerprint
 from cleanup.db.connection import Connection, Limits
 from cleanup.db.database import Database
 from cleanup.db.run_chunks import (
@@ -21,6 +20,7 @@ from cleanup.db.run_chunks import (
     release_run_chunk,
     renew_run_chunk,
 )
+from cleanup.db.tables import Fingerprint
 from cleanup.db.targets import Target
 from cleanup.engine.batch import Batch, BatchPlace, rows_of
 from cleanup.engine.lanes import IDLE_SECONDS, Stop

@@ -8,9 +8,9 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Final
 
-from cleanup.db.catalog import TextColumn
 from cleanup.db.copy_rows import LINK_MARK, LINK_MARK_PLACE, SCOPE_SLICE, ScannedRow, decode_row
 from cleanup.db.findings import Finding
+from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, refusal_of
 from cleanup.engine.scan_counts import ScanCounts, SpanClass

@@ -7,8 +7,8 @@ import pytest
 
 from cleanup.config import Undated
 from cleanup.db.batch_session import LockedRow
-from cleanup.db.catalog import KeyColumn, Leaf, Table, TextColumn
 from cleanup.db.findings import Finding
+from cleanup.db.tables import KeyColumn, Leaf, Table, TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.apply_judge import ApplyJudge
 from cleanup.engine.matching import Matcher
