@@ -1,6 +1,5 @@
 """Posts that move away from the plan: refused before the first write, stopped in the middle of a run."""
 
-
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, slow_updates, wait_for
 from tests.faults.stepping import Point, Stepping

@@ -1,10 +1,13 @@
 """An author commits between our read and our write, at every point where the code can stand."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
 
+from cleanup.db.connection import open_connection, transaction
+from cleanup.db.run_chunks import claim_run_chunk, release_run_chunk
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, body_of, wait_for
 from tests.faults.stepping import Authors, Point, Stepping
@@ -280,6 +283,36 @@ def test_a_row_that_moves_while_we_lock_it_is_tried_again(make_site: MakeSite, s
     verification = site.verify(run)
     assert verification.sweep.unplanned == 1
     assert verification.sweep.examples[0].key[0] == "3"
+
+
+def test_a_lane_whose_chunk_was_taken_over_is_fenced_off(make_site: MakeSite, stepping: Stepping) -> None:
+    """Its session was lost, and another lane has the chunk: the older attempt writes nothing more."""
+    site = make_site(30, PATIENT)
+    plan = stepping.plan(site)
+    with open_connection(site.dsn, "another lane") as other, ThreadPoolExecutor(1) as elsewhere:
+        with stepping.held(site, lambda: stepping.apply(site, plan), Point.READ_AHEAD, NOTE_LEAF):
+            run = site.run_of(plan)
+            site.do("SELECT pg_terminate_backend(lease_pid) FROM cleanup.run_chunk WHERE lease_pid IS NOT NULL")
+            wait_for("the end of the lane's session", lambda: not site.rows(_SESSIONS, "% lane 1"))
+            with transaction(other):
+                taken = claim_run_chunk(other, run, 3_600)
+            assert taken is not None
+            assert (taken.chunk_number, taken.attempt) == (1, 2)
+
+            def give_back() -> None:
+                wait_for("the lane to find all chunks done or taken", lambda: bool(site.rows(_ASKS, "% lane 1")))
+                assert site.number("SELECT count(*) FROM cleanup.batch WHERE chunk_number = 1") == 0
+                with transaction(other):
+                    release_run_chunk(other, run, taken)
+
+            given_back = elsewhere.submit(give_back)
+        given_back.result()
+    site.require_sound(run, planned=actionable(site, plan))
+    assert site.rows("SELECT DISTINCT attempt FROM cleanup.batch WHERE chunk_number = 1") == [(3,)]
+
+
+_SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE %s"
+_ASKS = f"{_SESSIONS} AND query LIKE '%%cleanup:run_chunks.awaited%%'"
 
 
 def test_random_commits_between_snapshot_and_lock(make_site: MakeSite, stepping: Stepping) -> None:

@@ -1,6 +1,5 @@
 """The database refuses or alters some of the rows: each ends in a named outcome, and all others are done."""
 
-
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, body_of, slow_updates
 from tests.faults.stepping import Stepping
