@@ -4,10 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeVar
 
 import click
@@ -38,6 +38,8 @@ class Story:
 
     def __init__(self, server: Server, rows: int) -> None:
         self._dsn = server.dsn()
+        # Two dozen processes import the same modules: where byte code is not written, that is most of the time.
+        self._byte_code = tempfile.TemporaryDirectory(prefix="cleanup-demo-")
         self._rows = rows
         self._database = Database(self._dsn, "cleanup demo")
 
@@ -59,8 +61,9 @@ class Story:
         click.echo(f"\nfindings digest {findings_digest}: the same at every run of this demo.")
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database, and of what the commands left."""
         self._database.close()
+        self._byte_code.cleanup()
 
     def _prepare(self) -> None:
         self._say(f"An embedded PostgreSQL with {self._rows:,} generated posts in each of three tables.")
@@ -74,7 +77,7 @@ class Story:
         self._say("What does the policy do with a text? This needs no database.")
         text = "链接https://item.taobao.com/item.htm?id=4096看这里，京东的 https://item.jd.com/1.html 不动"
         click.echo(f"$ echo '{text}' | cleanup explain")
-        click.echo(_call(["explain"], text).stdout, nl=False)
+        click.echo(self._call(["explain"], text).stdout, nl=False)
 
     def _plan(self) -> tuple[str, str]:
         self._say("What would the policy change? The plan reads everything and writes nothing to the posts.")
@@ -141,7 +144,7 @@ class Story:
     def _quiet(self, *arguments: str, job: bool = False, expected: ExitStatus | None = None) -> _Said:
         verb, *rest = arguments
         where = ["--config", str(config_directory() / "demo.toml")] if job else []
-        ended = _call([verb, *where, "--dsn", self._dsn, *rest])
+        ended = self._call([verb, *where, "--dsn", self._dsn, *rest])
         if expected is not None and ended.returncode != expected:
             raise InvariantBroken(
                 f"cleanup {' '.join(arguments)} ended with {ended.returncode}: {ended.stderr.strip()[-2000:]}",
@@ -149,16 +152,19 @@ class Story:
             )
         return _Said(ended.returncode, ended.stdout)
 
-
-def _call(arguments: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
-    # The same interpreter, from whatever folder: the demo must not pick up a cleanup.toml that lies about.
-    return subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "cleanup", *arguments],
-        input=given,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-        cwd=Path.cwd(),
-    )
+    def _call(self, arguments: Sequence[str], given: str = "") -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": self._byte_code.name,
+        }
+        return subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "cleanup", *arguments],
+            input=given,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
+            env=environment,
+        )
