@@ -12,10 +12,15 @@ _Result = TypeVar("_Result")
 
 
 class Database:
-    """Runs whole transactions, each tried again where its SQLSTATE says that this can help."""
+    """Runs whole transactions, each tried again where its SQLSTATE says that this can help.
 
-    def __init__(self, dsn: str, application_name: str) -> None:
+    A first connection that fails is told at once, since the address or the password may be wrong; where
+    another process has connected already, `patient` goes on trying for the first one too.
+    """
+
+    def __init__(self, dsn: str, application_name: str, *, patient: bool = False) -> None:
         self._dsn = dsn
+        self._patient = patient
         self._application_name = application_name
         self._connection: Connection | None = None
 
@@ -34,11 +39,18 @@ class Database:
             with transaction(connection, limits, read_only=read_only, one_snapshot=one_snapshot):
                 return work(connection)
 
+        self._connect_first()
         return retry_transaction(attempt)
 
     def retry(self, attempt: Callable[[Connection], _Result], on_failure: Callable[[], None] | None = None) -> _Result:
         """Run work that opens its transactions itself, with the same retries; `on_failure` hears of each."""
+        self._connect_first()
         return retry_transaction(lambda: attempt(self.connection()), on_failure)
+
+    def _connect_first(self) -> None:
+        if not self._patient:
+            self.connection()
+            self._patient = True
 
     def connection(self) -> Connection:
         """The open connection, or a new one where it was lost or left in an unknown state."""

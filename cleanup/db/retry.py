@@ -96,9 +96,8 @@ def retry_transaction(work: Callable[[], _Result], on_failure: Callable[[], None
 
 def translate(error: psycopg.Error) -> DatabaseLost | DatabaseError | PrivilegeMissing:
     """The error of our tree for an error of the database; never with a value of a post in it."""
-    # The primary message alone: DETAIL and CONTEXT may quote rows.
-    message = error.diag.message_primary or str(error).strip().split("\n")[0]
     state = error.sqlstate
+    message = _message_of(error)
     if state == _PRIVILEGE:
         return PrivilegeMissing(
             f"{message} (SQLSTATE {state})", hint="grant it to the role, or connect as another one; see sql/roles.sql."
@@ -112,6 +111,13 @@ def translate(error: psycopg.Error) -> DatabaseLost | DatabaseError | PrivilegeM
         f"{message} (SQLSTATE {state})",
         hint="nothing of that transaction was written; mend the cause and run the same command again.",
     )
+
+
+def _message_of(error: psycopg.Error) -> str:
+    # DETAIL and CONTEXT may quote rows, and so may the message of a data error or of somebody's trigger.
+    if (error.sqlstate or "").startswith("22") or error.diag.source_function == _RAISED:
+        return "the database refused a value"
+    return error.diag.message_primary or str(error).strip().split("\n")[0]
 
 
 def _log_retry(attempt: tenacity.RetryCallState) -> None:

@@ -95,7 +95,7 @@ def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None
 
 def _apply_lane(order: _Order, lane: int, stop: Stop) -> None:
     place = order.place
-    database = Database(order.job.dsn, f"{APPLICATION_NAME} run {place.run_id} lane {lane}")
+    database = Database(order.job.dsn, f"{APPLICATION_NAME} run {place.run_id} lane {lane}", patient=True)
     try:
         RunLane(database, place, _Findings(place, order.job), lane, stop).work()
     finally:

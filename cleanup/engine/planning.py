@@ -107,8 +107,8 @@ def _same_leaves(planned: list[PlanLeaf], present: list[PlanLeaf]) -> bool:
 
 def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
     pace = order.job.config.pace
-    ledger = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane}")
-    posts = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane} scan")
+    ledger = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane}", patient=True)
+    posts = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane} scan", patient=True)
     matcher = Matcher(order.job.policy, resolver(order.job, ledger))
     prefilter = Prefilter.compile(order.job.policy, order.job.formats(), order.job.pattern_cache)
     try:

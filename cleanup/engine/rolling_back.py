@@ -78,7 +78,7 @@ def roll_back(job: Job, source_run_id: int, on_tick: Callable[[Connection, int],
 
 
 def _rollback_lane(order: _Order, lane: int, stop: Stop) -> None:
-    database = Database(order.dsn, f"{APPLICATION_NAME} run {order.place.run_id} lane {lane}")
+    database = Database(order.dsn, f"{APPLICATION_NAME} run {order.place.run_id} lane {lane}", patient=True)
     try:
         RunLane(database, order.place, _LogRows(order.place, order.source_run_id), lane, stop).work()
     finally:
