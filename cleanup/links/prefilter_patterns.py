@@ -120,6 +120,9 @@ def _obfuscated(policy: Policy, escapes: _Escapes) -> Iterator[str]:
         yield _REFERENCE_ASCII
         yield rf"{_HOST}{_REFERENCE_DOT}"
         disguised += "|&(?:#|[a-z])"
+    if escapes.json and escapes.references:
+        # A leaf of a document may be HTML itself: then the ampersand of its references can be escaped.
+        yield r"\\u0026"
     yield rf"{start}(?:{disguised}|%[0-9a-f]{{2}})"
     yield rf"{inner}(?:{disguised}|{_ENCODED_HOST})"
     if escapes.markdown:

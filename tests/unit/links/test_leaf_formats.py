@@ -6,6 +6,8 @@ import pytest
 
 from cleanup.links.edits import invert, splice
 from cleanup.links.finder import Finder
+from cleanup.links.policy import Policy
+from cleanup.links.prefilter import Prefilter
 from cleanup.vocabulary import ColumnFormat
 
 ITEM = "https://item.taobao.com/item.htm?id=525"
@@ -41,3 +43,18 @@ def test_paths_and_formats_go_together(finder: Finder) -> None:
     document = json.dumps({"html": f'<a href="{ITEM}">店</a>', "other": ITEM})
     found = finder.find(document, ColumnFormat.JSON, json_paths=("html",), leaf_formats=FORMATS)
     assert json.loads(splice(document, found.spans).after) == {"html": f"店{MARK}", "other": ITEM}
+
+
+@pytest.mark.parametrize(
+    "inner", ["&#116;aobao&#46;com/item.htm?id=1", "https://item.t&#x61;obao.com/x", "m&period;tb&#46;cn/h.4abcdeF"]
+)
+@pytest.mark.parametrize("escaped", ["", "&", "#", ";"])
+def test_the_prefilter_sees_references_through_the_documents_escapes(
+    policy: Policy, finder: Finder, inner: str, escaped: str
+) -> None:
+    document = json.dumps({"html": inner})
+    for mark in escaped:
+        document = document.replace(mark, f"\\u{ord(mark):04x}")
+    assert finder.find(document, ColumnFormat.JSON, leaf_formats=FORMATS).spans
+    prefilter = Prefilter.compile(policy, frozenset({ColumnFormat.JSON, ColumnFormat.HTML}))
+    assert prefilter.hits(document.encode())
