@@ -1,6 +1,7 @@
 """The command line: arguments, exit statuses, and errors as messages with a way out."""
 
 import importlib
+import signal
 import sys
 from typing import Final
 
@@ -42,6 +43,15 @@ def cleanup() -> None:
 
 def main() -> None:
     """Run one verb; every error ends as a message, a hint and an exit status, never as a traceback."""
+    # Where lanes work, the job has handlers of its own; elsewhere both signals end it the same way.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run() -> None:
     try:
         cleanup.main(standalone_mode=False)
     except CleanupError as error:

@@ -6,17 +6,20 @@ from typing import Final
 _FIRST_FINDINGS: Final = 10
 # A batch may at most double, so that one quick batch does not make the next one far too long.
 _GROWTH: Final = 2.0
+# What a finding costs is believed to fall only slowly: a quiet moment must not lead to a batch that is too long.
+_FALL: Final = 0.8
 # Aiming below the target leaves room for the noise of a busy server.
 _AIM: Final = 0.8
 
 
 class BatchSize:
-    """The number of findings of the next batch, led by the last one's time."""
+    """The number of findings of the next batch, led by the time of the last ones."""
 
     def __init__(self, lock_target_ms: int, largest: int) -> None:
         self._target_ms = lock_target_ms
         self._largest = largest
         self._findings = float(min(_FIRST_FINDINGS, largest))
+        self._cost_ms = 0.0
 
     @property
     def findings(self) -> int:
@@ -24,8 +27,9 @@ class BatchSize:
         return max(1, min(self._largest, int(self._findings)))
 
     def measured(self, findings: int, elapsed_ms: float) -> None:
-        """A batch of so many findings held its locks for so long."""
-        fitting = findings * self._target_ms * _AIM / max(elapsed_ms, 1.0)
+        """A batch of so many findings held its locks for so long; both are more than nothing."""
+        self._cost_ms = max(elapsed_ms / findings, self._cost_ms * _FALL)
+        fitting = self._target_ms * _AIM / self._cost_ms
         self._findings = max(1.0, min(fitting, self._findings * _GROWTH, float(self._largest)))
 
     def failed(self) -> None:

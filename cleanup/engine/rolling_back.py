@@ -14,7 +14,7 @@ from cleanup.db.events import add_event
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import Plan, get_plan, plan_columns, plan_leaves
 from cleanup.db.run_chunks import RunChunk, create_for_rollback
-from cleanup.db.runs import Run, create_rollback_run, get_run, open_rollback_of, resume_run
+from cleanup.db.runs import Run, create_rollback_run, get_run, lock_plan, open_rollback_of, resume_run
 from cleanup.db.tables import Fingerprint, Table
 from cleanup.db.targets import Target
 from cleanup.engine.guards import require_here
@@ -96,6 +96,8 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int) -> RunP
             hint="let it finish first (the same command goes on with it), or cancel it.",
         )
     targets, fingerprints = _present_tables(connection, plan, describe_tables(connection, job))
+    # Another job may be about to create one, or to close it.
+    lock_plan(connection, source.plan_id)
     run_id = open_rollback_of(connection, source_run_id) or _create(connection, source_run_id)
     resume_run(connection, run_id)
     return RunPlace(run_id, source.plan_id, targets, fingerprints, job.config.pace)
@@ -103,11 +105,7 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int) -> RunP
 
 def _create(connection: Connection, source_run_id: int) -> int:
     run_id = create_rollback_run(connection, source_run_id, VERSION)
-    if run_id is None:
-        # Another job was a moment quicker; this one joins its run.
-        existing = open_rollback_of(connection, source_run_id)
-        assert existing is not None
-        return existing
+    assert run_id is not None
     create_for_rollback(connection, run_id, source_run_id)
     add_event(connection, "run.created", run_id=run_id, source_run=source_run_id)
     return run_id
