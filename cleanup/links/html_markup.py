@@ -12,7 +12,7 @@ _TAG_NAME: Final = re.compile(r"<(/?)([A-Za-z][^\t\n\f\r />]*+)")
 _TAG_START: Final = re.compile(r"</?[A-Za-z]")
 _ATTRIBUTE: Final = re.compile(
     r"""[\t\n\f\r /]*+(?:([^\t\n\f\r />=][^\t\n\f\r />=]*+|=[^\t\n\f\r />=]*+)"""
-    r"""(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"([^"]*+)"|'([^']*+)'|([^\t\n\f\r >"'][^\t\n\f\r >]*+))?+)?+)?+"""
+    r"""(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"([^"]*+)"|'([^']*+)'|([^\t\n\f\r >"'][^\t\n\f\r >]*+))?)?)?"""
 )
 _REFERENCE: Final = re.compile(r"&(?:#[xX][0-9a-fA-F]{1,8};?|#[0-9]{1,9};?|[A-Za-z][0-9A-Za-z]{1,31};?)")
 # Without its semicolon a reference does not count where a name goes on, or `?a=1&copy=2` would not be one URL.

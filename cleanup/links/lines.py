@@ -11,7 +11,7 @@ from cleanup.links.rules import LiveCues, ShareCodeRule
 BREAK: Final = "\x00"
 _LINE_END: Final = re.compile(r"[\n\r]")
 # A URL that the policy does not know and that lacks its scheme; only live words care.
-_ANY_URL: Final = re.compile(r"(?<![0-9A-Za-z-])[0-9A-Za-z-]++(?:\.[0-9A-Za-z-]++)++(?:[/?#][!-~]*+)?+")
+_ANY_URL: Final = re.compile(r"(?<![0-9A-Za-z-])[0-9A-Za-z-]++(?:\.[0-9A-Za-z-]++)+(?:[/?#][!-~]*+)?")
 
 
 class Spellings:

@@ -11,7 +11,7 @@ _MARK: Final = re.compile(r"\\.|`++|!?\[|\]|<[A-Za-z/!][^<>\n]*+>|\n[ \t]*+\n", 
 _FENCE: Final = re.compile(r"^ {0,3}(`{3,}+|~{3,}+)([^\n]*+)$", re.MULTILINE)
 _SPACE: Final = re.compile(r"[ \t]*+\n?[ \t]*+")
 _DESTINATION: Final = re.compile(r"[^\s\x00-\x1f()\\]++|\\[^\s]|\\(?=\s)")
-_POINTED: Final = re.compile(r"<((?:[^<>\n\\]|\\.)*+)>")
+_POINTED: Final = re.compile(r"<((?:[^<>\n\\]|\\.)*)>")
 _BACKSLASH: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
 _QUOTES: Final = {'"': '"', "'": "'", "(": ")", "“": "”", "‘": "’", "「": "」", "『": "』"}
 _DEEPEST: Final = 32

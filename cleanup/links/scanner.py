@@ -9,8 +9,8 @@ from cleanup.links.urls import Extent, UrlReader
 
 # The look-behind stands behind the first character, so that the engine can skip to one; it makes each
 # run be tried once, so that a long run without a dot costs no more than its length.
-_HOST_RUN: Final = re.compile(r"[0-9A-Za-z_-](?<![0-9A-Za-z_-]{2})[0-9A-Za-z_-]*+(?:[.。．｡][0-9A-Za-z_-]++)++")
-_HOST_RUN_HERE: Final = re.compile(r"[0-9A-Za-z_-]++(?:[.。．｡][0-9A-Za-z_-]++)++")
+_HOST_RUN: Final = re.compile(r"[0-9A-Za-z_-](?<![0-9A-Za-z_-]{2})[0-9A-Za-z_-]*+(?:[.。．｡][0-9A-Za-z_-]++)+")
+_HOST_RUN_HERE: Final = re.compile(r"[0-9A-Za-z_-]++(?:[.。．｡][0-9A-Za-z_-]++)+")
 _SCHEME_HERE: Final = re.compile(r"([A-Za-z][0-9A-Za-z+.-]*+):(?://|\\/\\/)")
 _SCHEME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 # A URL without scheme starts after none of these (letters and digits never stand before a whole run).

@@ -12,9 +12,9 @@ _URL: Final = r"!#-;=?-\[\]_a-z~"
 _AUTHORITY_END: Final = "/?#"
 _AUTHORITY: Final = re.compile(r"[!$-.0-;=@-\[\]_a-z~]*+")
 _TAIL: Final = re.compile(rf"[{_URL}]*+")
-_ESCAPED_TAIL: Final = re.compile(rf"(?:[{_URL}]|\\/)*+")
+_ESCAPED_TAIL: Final = re.compile(rf"(?:[{_URL}]|\\/)*")
 _SLASHES: Final = re.compile(r"/*+")
-_ESCAPED_SLASHES: Final = re.compile(r"(?:\\/|/)*+")
+_ESCAPED_SLASHES: Final = re.compile(r"(?:\\/|/)*")
 _BRACED: Final = re.compile(rf"[{_URL}\"]*+")
 _LONGEST_TOKEN: Final = 128
 _PORT: Final = re.compile(r"[0-9]*+")
@@ -22,7 +22,7 @@ _ALNUM: Final = re.compile(r"[0-9A-Za-z]*+")
 GIVEN_BACK: Final = ".,;:!?'"
 _WHOLE: Final = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*+):)?[/\\]{2,}+([^/\\?#]*+)(.*)\Z", re.DOTALL)
 _WHOLE_BARE: Final = re.compile(
-    rf"([0-9A-Za-z_-]++(?:[{DOTS}][0-9A-Za-z_-]++)++\.?(?::[0-9]*+)?)([/?#].*)?\Z", re.DOTALL
+    rf"([0-9A-Za-z_-]++(?:[{DOTS}][0-9A-Za-z_-]++)+\.?(?::[0-9]*+)?)([/?#].*)?\Z", re.DOTALL
 )
 
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 _LEVELS: Final = 3
 _RAW: Final = re.compile(r"https?://", re.IGNORECASE)
 # The beginning of an encoded URL; `//` right behind the colon is part of it whether encoded or not.
-_ENCODED: Final = re.compile(r"https?%3A(?:%2F|/)*+|(?:%2F){2,}+", re.IGNORECASE)
+_ENCODED: Final = re.compile(r"https?%3A(?:%2F|/)*|(?:%2F){2,}", re.IGNORECASE)
 _APP_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}(?:%3A|:)\Z", re.IGNORECASE)
 _LONGEST_SCHEME: Final = 34
 _VALUE_END: Final = re.compile(r"[&#]")
