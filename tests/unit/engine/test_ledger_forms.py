@@ -86,13 +86,13 @@ def test_batches_grow_towards_the_lock_target_and_never_beyond_the_largest() -> 
     seen = []
     for _ in range(20):
         seen.append(size.findings)
-        # Half a millisecond a finding: 400 of them make the 200 ms that are aimed at.
+        # Half a millisecond a finding: 250 of them make the 125 ms that are aimed at.
         size.measured(size.findings, size.findings * 0.5)
     assert seen[1] <= 2 * seen[0]
-    assert seen[-1] == 400
+    assert seen[-1] == 250
     # One quick batch moves the estimate a little, many of them move it all the way.
-    size.measured(400, 1.0)
-    assert size.findings == 500
+    size.measured(250, 1.0)
+    assert size.findings == 312
     for _ in range(20):
         size.measured(size.findings, 1.0)
     assert size.findings == 1000
@@ -101,7 +101,7 @@ def test_batches_grow_towards_the_lock_target_and_never_beyond_the_largest() -> 
 def test_a_slow_or_failed_batch_makes_the_next_one_smaller_but_never_empty() -> None:
     size = BatchSize(lock_target_ms=250, largest=1000)
     size.measured(200, 2_000.0)
-    assert size.findings == 20
+    assert size.findings == 12
     for _ in range(20):
         size.failed()
     assert size.findings == 1
