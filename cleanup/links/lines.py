@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from cleanup.links.rules import LiveCues, ShareCodeRule
+from cleanup.links.rules import LiveCues
 
 # Stands in a view where the raw text has a tag or another break that is not the reader's text.
 BREAK: Final = "\x00"
@@ -49,15 +49,6 @@ class LiveCueFinder:
             word = self._words.search(line) and self._words.search(_ANY_URL.sub(" ", line))
             return word.group().lower() if word else None
         return found
-
-
-class CodeCueFinder:
-    """Finds what says whose share codes stand on a line."""
-
-    def __init__(self, rule: ShareCodeRule) -> None:
-        self.platform = Spellings(rule.cues, rule.fillers)
-        self.copying = Spellings(rule.copying_cues, rule.fillers)
-        self.other_apps = Spellings(rule.other_app_cues, rule.fillers)
 
 
 class Lines:
