@@ -11,11 +11,11 @@ from cleanup.db.events import add_event
 from cleanup.db.findings import Finding, deferred_findings, page_of_findings
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
-from cleanup.db.run_chunks import RunChunk, create_for_apply, unfinished_run_chunks
+from cleanup.db.run_chunks import RunChunk, create_for_apply
 from cleanup.db.runs import Run, RunState, apply_run_of, create_apply_run, get_run, lock_plan, resume_run
 from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
-from cleanup.engine.drift import require_little_drift, stop_on_drift
+from cleanup.engine.drift import DriftWatch, require_little_drift
 from cleanup.engine.guards import (
     require_approval,
     require_cutover,
@@ -72,22 +72,16 @@ def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None
         place = database.transact(lambda connection: _open_run(connection, job, plan_id))
         get_logger().info("run.started", run=place.run_id, plan=plan_id, lanes=job.config.pace.lanes)
 
-        def watch_drift(connection: Connection) -> None:
-            stop_on_drift(connection, place.run_id, job.config.approval.max_drift)
-
-        def tick() -> None:
-            database.transact(watch_drift, read_only=True)
-            database.transact(lambda connection: on_tick(connection, place.run_id), read_only=True)
-
         try:
-            stopped = run_lanes(_apply_lane, _Order(job, place), job.config.pace.lanes, tick)
-            database.transact(watch_drift, read_only=True)
+            stopped = run_lanes(
+                _apply_lane,
+                _Order(job, place),
+                job.config.pace.lanes,
+                lambda: database.transact(lambda connection: on_tick(connection, place.run_id), read_only=True),
+            )
         except DriftTooHigh:
-            if database.transact(lambda connection: unfinished_run_chunks(connection, place.run_id)):
-                database.transact(lambda connection: close(connection, place.run_id, RunState.DRIFT_STOPPED))
-                raise
-            # Every finding has its outcome: there is no rest that a new plan could be for.
-            stopped = False
+            database.transact(lambda connection: close(connection, place.run_id, RunState.DRIFT_STOPPED))
+            raise
         return end_run(database, place.run_id, stopped=stopped)
     finally:
         database.close()
@@ -97,7 +91,8 @@ def _apply_lane(order: _Order, lane: int, stop: Stop) -> None:
     place = order.place
     database = Database(order.job.dsn, f"{APPLICATION_NAME} run {place.run_id} lane {lane}", patient=True)
     try:
-        RunLane(database, place, _Findings(place, order.job), lane, stop).work()
+        watch = DriftWatch(database, place.run_id, order.job.config.approval.max_drift)
+        RunLane(database, place, _Findings(place, order.job), lane, stop, watch.before_batch).work()
     finally:
         database.close()
 

@@ -7,6 +7,7 @@ from cleanup.config import Approval
 from cleanup.db.batches import run_totals
 from cleanup.db.chunks import actionable_findings
 from cleanup.db.connection import Connection
+from cleanup.db.database import Database
 from cleanup.db.findings import Finding, sample_of_findings
 from cleanup.db.posts import present_hashes
 from cleanup.db.targets import Target
@@ -14,6 +15,9 @@ from cleanup.errors import DriftTooHigh
 
 # Below this many visited rows a share says little.
 _JUDGED_AFTER: Final = 1_000
+# How often a lane looks: the sum over a long run's batches costs something, and its share changes slowly.
+_JUDGED_EVERY: Final = 100
+_JUDGED_AGAIN_AFTER: Final = 1 / 20
 
 
 def require_little_drift(connection: Connection, plan_id: int, targets: dict[int, Target], limits: Approval) -> None:
@@ -33,15 +37,35 @@ def require_little_drift(connection: Connection, plan_id: int, targets: dict[int
         )
 
 
-def stop_on_drift(connection: Connection, run_id: int, max_drift: float) -> None:
-    """Raise DriftTooHigh where more of the visited rows were edited since the plan than is allowed."""
-    totals = run_totals(connection, run_id)
-    if totals.findings >= _JUDGED_AFTER and totals.edited > max_drift * totals.findings:
-        raise DriftTooHigh(
-            f"{totals.edited} of {totals.findings} visited posts of run {run_id} were edited since the plan; "
-            f"the limit is {max_drift:.1%}",
-            hint="the run has ended where it stood, and every batch is complete: make a new plan for the rest.",
-        )
+class DriftWatch:
+    """Judges a run's drift from within a lane, each time the lane has visited a twentieth more.
+
+    Counted in findings, not in seconds: a fast run must not get further than a slow one before it is stopped.
+    """
+
+    def __init__(self, database: Database, run_id: int, max_drift: float) -> None:
+        self._database = database
+        self._run_id = run_id
+        self._max_drift = max_drift
+        self._visited = 0
+        self._judge_at = _JUDGED_EVERY
+
+    def before_batch(self, findings: int) -> None:
+        """Note that so many findings are visited next; raise DriftTooHigh where the run is to stop before them."""
+        if self._visited >= self._judge_at:
+            visited = self._database.transact(self._judge, read_only=True)
+            self._judge_at = self._visited + max(_JUDGED_EVERY, int(visited * _JUDGED_AGAIN_AFTER))
+        self._visited += findings
+
+    def _judge(self, connection: Connection) -> int:
+        totals = run_totals(connection, self._run_id)
+        if totals.findings >= _JUDGED_AFTER and totals.edited > self._max_drift * totals.findings:
+            raise DriftTooHigh(
+                f"{totals.edited} of {totals.findings} visited posts of run {self._run_id} were edited since the "
+                f"plan; the limit is {self._max_drift:.1%}",
+                hint="the run has ended where it stood, and every batch is complete: make a new plan for the rest.",
+            )
+        return totals.findings
 
 
 def _moved(connection: Connection, target: Target, findings: list[Finding]) -> int:

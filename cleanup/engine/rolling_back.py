@@ -80,9 +80,14 @@ def roll_back(job: Job, source_run_id: int, on_tick: Callable[[Connection, int],
 def _rollback_lane(order: _Order, lane: int, stop: Stop) -> None:
     database = Database(order.dsn, f"{APPLICATION_NAME} run {order.place.run_id} lane {lane}", patient=True)
     try:
-        RunLane(database, order.place, _LogRows(order.place, order.source_run_id), lane, stop).work()
+        RunLane(database, order.place, _LogRows(order.place, order.source_run_id), lane, stop, _no_watch).work()
     finally:
         database.close()
+
+
+def _no_watch(findings: int) -> None:
+    """A rollback that meets edited texts lists them; it is not to be stopped for that."""
+    del findings
 
 
 def _open_rollback(connection: Connection, job: Job, source_run_id: int) -> RunPlace:

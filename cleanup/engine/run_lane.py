@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Generic, Protocol
@@ -72,14 +72,26 @@ class _After(Enum):
 
 
 class RunLane(Generic[SomeItem]):
-    """Works until no chunk is left or somebody asks to stop."""
+    """Works until no chunk is left or somebody asks to stop.
 
-    def __init__(self, database: Database, place: RunPlace, items: Items[SomeItem], lane: int, stop: Stop) -> None:
+    `before_batch` is told how many findings the next batch has; it may raise to stop the run.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        place: RunPlace,
+        items: Items[SomeItem],
+        lane: int,
+        stop: Stop,
+        before_batch: Callable[[int], None],
+    ) -> None:
         self._database = database
         self._place = place
         self._items = items
         self._lane = lane
         self._stop = stop
+        self._before_batch = before_batch
         self._size = BatchSize(place.pace.lock_target_ms, place.pace.batch_rows_max)
 
     def work(self) -> None:
@@ -112,6 +124,7 @@ class RunLane(Generic[SomeItem]):
                     self._database.transact(lambda connection: end_pass(connection, self._place.run_id, chunk))
                     return
             items = [ahead.popleft() for _ in range(min(self._size.findings, len(ahead)))]
+            self._before_batch(len(items))
             match self._write(chunk, position, items):
                 case _After.WRITTEN:
                     position = items[-1].finding_number

@@ -69,12 +69,12 @@ def test_drift_that_shows_when_all_is_done_stops_nothing(make_site: MakeSite, st
     site = make_site(0, Pace(lanes=1, chunk_rows=2_000, lock_target_ms=10_000))
     site.do(
         "INSERT INTO note SELECT n, 1, '2021-01-01', false, 't', 'https://item.taobao.com/item.htm?id=' || n"
-        " FROM generate_series(1, 1200) AS n"
+        " FROM generate_series(1, 1000) AS n"
     )
     plan = stepping.plan(site)
     with stepping.held(site, lambda: stepping.apply(site, plan), Point.READ_AHEAD, 1):
         edit(site, "note", "true")
     run = site.run_of(plan)
     assert site.value("SELECT state FROM cleanup.run WHERE run_id = %s", run) == "finished"
-    assert site.outcomes(run) == {"changed_after_edit": 1200}
-    site.require_sound(run, planned=1200)
+    assert site.outcomes(run) == {"changed_after_edit": 1000}
+    site.require_sound(run, planned=1000)
