@@ -97,11 +97,19 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """How long an approval is good for, and how much the posts may have moved since the plan."""
+    """How long an approval is good for, how much the posts may have moved since, and whether rollbacks need one."""
 
     expires_after_hours: int = 168
     max_drift: float = 0.05
     drift_sample: int = 1_000
+    rollbacks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a run's change log is kept after its end, since the removed links are in it."""
+
+    days: int = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,7 @@ class JobConfig:
     tables: tuple[TableConfig, ...]
     pace: Pace
     approval: Approval
+    retention: Retention
     resolution: Resolution | None = None
 
     def with_lanes(self, lanes: int) -> "JobConfig":

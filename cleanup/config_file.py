@@ -11,6 +11,7 @@ from cleanup.config import (
     LinkRows,
     Pace,
     Resolution,
+    Retention,
     TableConfig,
     Undated,
     UrlResult,
@@ -35,10 +36,11 @@ def load_config(file: Path) -> JobConfig:
         seen.add(table.name)
     pace = _read_pace(root.section("pace"))
     approval = _read_approval(root.section("approval"))
+    retention = _read_retention(root.section("retention"))
     resolution = _read_resolution(root.section("resolution")) if root.has("resolution") else None
     root.close()
     problems.raise_if_any()
-    return JobConfig(file, policy, tables, pace, approval, resolution)
+    return JobConfig(file, policy, tables, pace, approval, retention, resolution)
 
 
 def _policy_path(file: Path, root: Section) -> Path:
@@ -153,9 +155,16 @@ def _read_approval(section: Section) -> Approval:
         expires_after_hours=section.integer("expires_after_hours", standard.expires_after_hours, minimum=1),
         max_drift=section.fraction("max_drift", standard.max_drift),
         drift_sample=section.integer("drift_sample", standard.drift_sample, minimum=1, maximum=100_000),
+        rollbacks=section.boolean("rollbacks", standard.rollbacks),
     )
     section.close()
     return approval
+
+
+def _read_retention(section: Section) -> Retention:
+    retention = Retention(days=section.integer("days", Retention().days, maximum=36_500))
+    section.close()
+    return retention
 
 
 def _zone_exists(name: str) -> bool:

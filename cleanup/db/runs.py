@@ -1,10 +1,12 @@
 """Runs: created once for what was signed, resumed by the same command, closed with a head over their log."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
 from psycopg.rows import args_row
+from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
 from cleanup.db.queries import statement
@@ -47,8 +49,11 @@ class Run:
     kind: RunKind
     plan_id: int
     source_run_id: int | None
+    selection: Mapping[str, object] | None
     approval_id: int | None
     state: RunState
+    planned: int
+    retention_days: int
     code_version: str
     started_by: str
     created_at: datetime
@@ -60,19 +65,43 @@ class Run:
         object.__setattr__(self, "state", RunState(self.state))
 
 
-def create_apply_run(connection: Connection, plan_id: int, approval_id: int, code_version: str) -> int | None:
+@dataclass(frozen=True, slots=True)
+class RunTerms:
+    """What a run is created with: how much it is to settle, how long its log is to be kept, and by which code."""
+
+    planned: int
+    retention_days: int
+    code_version: str
+
+    def parameters(self) -> dict[str, object]:
+        """The parameters that both kinds of run share."""
+        return {"planned": self.planned, "retention_days": self.retention_days, "code_version": self.code_version}
+
+
+def create_apply_run(connection: Connection, plan_id: int, approval_id: int, terms: RunTerms) -> int | None:
     """Create the plan's run and its log in the open transaction; None where it exists already."""
     row = connection.execute(
-        statement("runs.create_apply"),
-        {"plan_id": plan_id, "approval_id": approval_id, "code_version": code_version},
+        statement("runs.create_apply"), {"plan_id": plan_id, "approval_id": approval_id, **terms.parameters()}
     ).fetchone()
     return _with_log(connection, row)
 
 
-def create_rollback_run(connection: Connection, source_run_id: int, code_version: str) -> int | None:
+def create_rollback_run(
+    connection: Connection,
+    source_run_id: int,
+    selection: Mapping[str, object],
+    approval_id: int | None,
+    terms: RunTerms,
+) -> int | None:
     """Create a rollback of a run and its log in the open transaction; None where one is open already."""
     row = connection.execute(
-        statement("runs.create_rollback"), {"source_run_id": source_run_id, "code_version": code_version}
+        statement("runs.create_rollback"),
+        {
+            "source_run_id": source_run_id,
+            "selection": Jsonb(selection),
+            "approval_id": approval_id,
+            **terms.parameters(),
+        },
     ).fetchone()
     return _with_log(connection, row)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cleanup import VERSION
+from cleanup.db.chunks import actionable_findings
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
@@ -12,7 +13,7 @@ from cleanup.db.findings import Finding, deferred_findings, page_of_findings
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
 from cleanup.db.run_chunks import RunChunk, create_for_apply
-from cleanup.db.runs import Run, RunState, apply_run_of, create_apply_run, get_run, lock_plan, resume_run
+from cleanup.db.runs import Run, RunState, RunTerms, apply_run_of, create_apply_run, get_run, lock_plan, resume_run
 from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
 from cleanup.engine.drift import DriftWatch, require_little_drift
@@ -116,15 +117,16 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
         approval = require_approval(connection, plan, now)
         require_signed_findings(connection, plan)
         require_little_drift(connection, plan_id, targets, job.config.approval)
-        run_id = _create(connection, plan_id, approval.approval_id)
+        terms = RunTerms(actionable_findings(connection, plan_id), job.config.retention.days, VERSION)
+        run_id = _create(connection, plan_id, approval.approval_id, terms)
     if not resume_run(connection, run_id):
         # Another job has ended it since we looked.
         _require_open(get_run(connection, run_id))
     return RunPlace(run_id, plan_id, targets, fingerprints, job.config.pace)
 
 
-def _create(connection: Connection, plan_id: int, approval_id: int) -> int:
-    run_id = create_apply_run(connection, plan_id, approval_id, VERSION)
+def _create(connection: Connection, plan_id: int, approval_id: int, terms: RunTerms) -> int:
+    run_id = create_apply_run(connection, plan_id, approval_id, terms)
     if run_id is None:
         # Another job was a moment quicker; this one joins its run.
         existing = apply_run_of(connection, plan_id)

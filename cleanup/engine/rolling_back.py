@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Final
 
 from cleanup import VERSION
+from cleanup.db.batches import run_totals
 from cleanup.db.catalog import fingerprint
 from cleanup.db.change_log import LogRow, deferred_log, later_log, page_of_log
 from cleanup.db.connection import Connection
@@ -14,7 +15,7 @@ from cleanup.db.events import add_event
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import Plan, get_plan, plan_columns, plan_leaves
 from cleanup.db.run_chunks import RunChunk, create_for_rollback
-from cleanup.db.runs import Run, create_rollback_run, get_run, lock_plan, open_rollback_of, resume_run
+from cleanup.db.runs import Run, RunTerms, create_rollback_run, get_run, lock_plan, open_rollback_of, resume_run
 from cleanup.db.tables import Fingerprint, Table
 from cleanup.db.targets import Target
 from cleanup.engine.guards import require_here
@@ -103,13 +104,14 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int) -> RunP
     targets, fingerprints = _present_tables(connection, plan, describe_tables(connection, job))
     # Another job may be about to create one, or to close it.
     lock_plan(connection, source.plan_id)
-    run_id = open_rollback_of(connection, source_run_id) or _create(connection, source_run_id)
+    run_id = open_rollback_of(connection, source_run_id) or _create(connection, job, source_run_id)
     resume_run(connection, run_id)
     return RunPlace(run_id, source.plan_id, targets, fingerprints, job.config.pace)
 
 
-def _create(connection: Connection, source_run_id: int) -> int:
-    run_id = create_rollback_run(connection, source_run_id, VERSION)
+def _create(connection: Connection, job: Job, source_run_id: int) -> int:
+    terms = RunTerms(run_totals(connection, source_run_id).log_rows, job.config.retention.days, VERSION)
+    run_id = create_rollback_run(connection, source_run_id, {}, None, terms)
     assert run_id is not None
     create_for_rollback(connection, run_id, source_run_id)
     add_event(connection, "run.created", run_id=run_id, source_run=source_run_id)

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cleanup.db.batches import OutcomeCount, outcome_counts, run_totals
-from cleanup.db.chunks import actionable_findings, refused_values
+from cleanup.db.chunks import refused_values
 from cleanup.db.connection import Connection
 from cleanup.db.ledger import require_ledger
 from cleanup.db.outcomes import Left, list_left
 from cleanup.db.run_chunks import unfinished_run_chunks
-from cleanup.db.runs import Run, RunKind, get_run
+from cleanup.db.runs import RunKind, get_run
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import InvariantBroken
 
@@ -62,7 +62,7 @@ def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport
         created_at=run.created_at,
         finished_at=run.finished_at,
         log_head=run.log_head.hex() if run.log_head else None,
-        planned_findings=_planned(connection, run),
+        planned_findings=run.planned,
         refused_by_plan=refused_values(connection, run.plan_id) if run.kind is RunKind.APPLY else 0,
         settled_findings=sum(line.findings for line in outcomes),
         batches=totals.batches,
@@ -77,13 +77,6 @@ def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport
     )
     _reconcile(report)
     return report
-
-
-def _planned(connection: Connection, run: Run) -> int:
-    if run.kind is RunKind.APPLY:
-        return actionable_findings(connection, run.plan_id)
-    assert run.source_run_id is not None
-    return run_totals(connection, run.source_run_id).log_rows
 
 
 def _reconcile(report: RunReport) -> None:

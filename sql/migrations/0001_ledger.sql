@@ -117,12 +117,14 @@ CREATE TABLE cleanup.approval (
     CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
 );
 
--- A run: one application of a plan, or the rollback of a run.
+-- A run: one application of a plan, or the rollback of a run, whole or as far as its selection goes.
 CREATE TABLE cleanup.run (
     run_id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind          text NOT NULL CHECK (kind IN ('apply', 'rollback')),
     plan_id       bigint NOT NULL REFERENCES cleanup.plan,
     source_run_id bigint REFERENCES cleanup.run,
+    selection     jsonb,
+    planned       bigint NOT NULL CHECK (planned >= 0),
     approval_id   bigint UNIQUE REFERENCES cleanup.approval,
     state         text NOT NULL DEFAULT 'running'
                   CHECK (state IN ('running', 'interrupted', 'drift_stopped', 'cancelled', 'finished')),
@@ -131,14 +133,25 @@ CREATE TABLE cleanup.run (
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at   timestamptz,
     log_head      bytea,
+    retention_days int NOT NULL CHECK (retention_days >= 0),
     CHECK ((kind = 'rollback') = (source_run_id IS NOT NULL)),
-    CHECK ((kind = 'apply') = (approval_id IS NOT NULL)),
+    CHECK ((kind = 'rollback') = (selection IS NOT NULL)),
+    CHECK (kind = 'rollback' OR approval_id IS NOT NULL),
     CHECK ((state IN ('drift_stopped', 'cancelled', 'finished')) = (finished_at IS NOT NULL)),
     CHECK ((finished_at IS NULL) = (log_head IS NULL))
 );
+COMMENT ON COLUMN cleanup.run.planned IS 'How many findings, or log rows of the source run, the run is to settle.';
+COMMENT ON COLUMN cleanup.run.selection IS 'Which part of the source run a rollback undoes; {} is all of it.';
+COMMENT ON COLUMN cleanup.run.retention_days IS 'For so long after its end the run''s log is purged only with a reason.';
 -- What was signed runs once: a second run of the same plan needs a new plan.
 CREATE UNIQUE INDEX run_one_apply_a_plan ON cleanup.run (plan_id) WHERE kind = 'apply';
 CREATE UNIQUE INDEX run_one_open_rollback ON cleanup.run (source_run_id) WHERE kind = 'rollback' AND finished_at IS NULL;
+
+-- The approval of a rollback names the run that it undoes and which part of it.
+ALTER TABLE cleanup.approval
+    ADD COLUMN source_run_id bigint REFERENCES cleanup.run,
+    ADD COLUMN selection     jsonb,
+    ADD CHECK ((source_run_id IS NULL) = (selection IS NULL));
 
 -- A range of findings that a lane takes at once: the plan's chunks, seen from a run. A later pass takes up what
 -- an earlier one deferred.
@@ -190,6 +203,16 @@ CREATE TABLE cleanup.outcome (
     PRIMARY KEY (run_id, finding_number)
 );
 
+-- A link that a rollback could not put back, and why; the rest of its value may have been restored.
+CREATE TABLE cleanup.conflict (
+    run_id         bigint NOT NULL REFERENCES cleanup.run,
+    finding_number bigint NOT NULL,
+    link_number    smallint NOT NULL,
+    reason         text NOT NULL CHECK (reason IN ('value_is_null', 'not_found', 'not_unique', 'out_of_order', 'overwritten',
+                                                   'log_differs', 'would_break_json')),
+    PRIMARY KEY (run_id, finding_number, link_number)
+);
+
 -- Findings whose row somebody else held; the next pass takes them up.
 CREATE TABLE cleanup.deferral (
     run_id         bigint NOT NULL REFERENCES cleanup.run,
@@ -205,7 +228,8 @@ CREATE TABLE cleanup.change_log (
     pass           smallint NOT NULL,
     leaf_number    smallint NOT NULL,
     column_number  smallint NOT NULL,
-    outcome        text NOT NULL CHECK (outcome IN ('changed', 'changed_after_edit', 'altered_by_trigger', 'restored')),
+    outcome        text NOT NULL CHECK (outcome IN ('changed', 'changed_after_edit', 'altered_by_trigger',
+                                                    'restored', 'restored_after_edit', 'restored_in_part')),
     value_id       bigint NOT NULL,
     key            text[] NOT NULL,
     created_at     timestamptz,
@@ -221,7 +245,8 @@ CREATE TABLE cleanup.change_log (
 CREATE INDEX change_log_value ON cleanup.change_log (value_id);
 COMMENT ON TABLE cleanup.change_log IS 'Sensitive: holds the removed links. One partition a run.';
 COMMENT ON COLUMN cleanup.change_log.value_id IS 'First 8 bytes of a hash over table, column and key: finds every log row of one value.';
-COMMENT ON COLUMN cleanup.change_log.edits IS 'JSON: [[start after the change, removed text, text that stands there now], ...], in code points.';
+COMMENT ON COLUMN cleanup.change_log.edits IS 'JSON: [[start after the change, removed text, text that stands there now, number of the link,
+platform/kind/decision, hashes of what stands before and behind], ...], in code points.';
 COMMENT ON COLUMN cleanup.change_log.chain IS 'Hash over the row and the chain value of the row before it in the batch.';
 
 CREATE TABLE cleanup.event (
@@ -232,6 +257,34 @@ CREATE TABLE cleanup.event (
     name     text NOT NULL,
     detail   jsonb NOT NULL DEFAULT '{}',
     by_role  text NOT NULL DEFAULT session_user
+);
+
+-- An exported copy of a run's log: it holds the removed links until somebody deletes the file.
+CREATE TABLE cleanup.export (
+    export_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id      bigint NOT NULL REFERENCES cleanup.run,
+    place       text NOT NULL,
+    format      text NOT NULL CHECK (format IN ('jsonl', 'csv', 'parquet')),
+    sha256      bytea NOT NULL,
+    log_rows    bigint NOT NULL,
+    exported_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    exported_by text NOT NULL DEFAULT session_user
+);
+
+-- The proof that a run's sensitive rows were deleted: what they were is left in counts and hashes.
+CREATE TABLE cleanup.purge (
+    purge_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id       bigint NOT NULL REFERENCES cleanup.run,
+    log_rows     bigint NOT NULL,
+    log_head     bytea NOT NULL,
+    findings     bigint NOT NULL,
+    retain_until timestamptz NOT NULL,
+    forced       boolean NOT NULL,
+    reason       text,
+    purged_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    purged_by    text NOT NULL DEFAULT session_user,
+    CHECK (forced <= (reason IS NOT NULL)),
+    CHECK (forced OR purged_at >= retain_until)
 );
 
 -- Adds the partition that holds one plan's findings. Attached, since that leaves readers of other plans alone.

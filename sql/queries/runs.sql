@@ -1,14 +1,15 @@
 -- name: create_apply
 -- Consumes the approval. A second job finds the run there already: one plan has one run.
-INSERT INTO cleanup.run (kind, plan_id, approval_id, code_version)
-VALUES ('apply', %(plan_id)s, %(approval_id)s, %(code_version)s)
+INSERT INTO cleanup.run (kind, plan_id, approval_id, planned, retention_days, code_version)
+VALUES ('apply', %(plan_id)s, %(approval_id)s, %(planned)s, %(retention_days)s, %(code_version)s)
 ON CONFLICT DO NOTHING
 RETURNING run_id;
 
 -- name: create_rollback
 -- A second job that rolls back the same run finds this one open already.
-INSERT INTO cleanup.run (kind, plan_id, source_run_id, code_version)
-SELECT 'rollback', r.plan_id, r.run_id, %(code_version)s FROM cleanup.run AS r WHERE r.run_id = %(source_run_id)s
+INSERT INTO cleanup.run (kind, plan_id, source_run_id, selection, approval_id, planned, retention_days, code_version)
+SELECT 'rollback', r.plan_id, r.run_id, %(selection)s, %(approval_id)s, %(planned)s, %(retention_days)s, %(code_version)s
+  FROM cleanup.run AS r WHERE r.run_id = %(source_run_id)s
 ON CONFLICT DO NOTHING
 RETURNING run_id;
 
@@ -30,12 +31,14 @@ SELECT run_id FROM cleanup.run WHERE source_run_id = %(source_run_id)s AND kind 
 
 -- name: get
 -- One run, whole.
-SELECT run_id, kind, plan_id, source_run_id, approval_id, state, code_version, started_by, created_at, finished_at, log_head
+SELECT run_id, kind, plan_id, source_run_id, selection, approval_id, state, planned, retention_days, code_version, started_by,
+       created_at, finished_at, log_head
   FROM cleanup.run WHERE run_id = %(run_id)s;
 
 -- name: all
 -- Every run, newest first, for status.
-SELECT run_id, kind, plan_id, source_run_id, approval_id, state, code_version, started_by, created_at, finished_at, log_head
+SELECT run_id, kind, plan_id, source_run_id, selection, approval_id, state, planned, retention_days, code_version, started_by,
+       created_at, finished_at, log_head
   FROM cleanup.run ORDER BY run_id DESC;
 
 -- name: resume
