@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-long bench check format lock clean
+.PHONY: help install demo test test-long test-faults bench check format lock clean
 
 PYTHON ?= python3
 UV ?= uv
@@ -43,6 +43,9 @@ test: $(STAMP)  ## all tests but the long ones, on PostgreSQL 18 and on 15 where
 
 test-long: $(STAMP)  ## the tests that take minutes
 	$(PYTEST) -m long --ignore tests/bench $(ARGS)
+
+test-faults: $(STAMP)  ## the fault suite, and at its end the table of what each fault came to
+	$(PYTEST) -m 'not long' --fault-table tests/faults $(ARGS)
 
 bench: $(STAMP)  ## the speed figures
 	$(BIN)/python -m pytest tests/bench $(ARGS)

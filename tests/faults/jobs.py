@@ -33,9 +33,12 @@ from cleanup.links.edits import splice
 from cleanup.links.finder import Finder
 from cleanup.resources import sql_directory
 from cleanup.vocabulary import ColumnFormat
+from tests.faults.measuring import measure_run, watch_writes
+from tests.plugins.fault_table import Measured
 
 Connection: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
-Row: TypeAlias = "tuple[object, ...]"
+Row: TypeAlias = tuple[object, ...]
+Posts: TypeAlias = dict[str, dict[Row, Row]]
 
 DEADLINE_SECONDS: Final = 60.0
 _LOOK_AGAIN_SECONDS: Final = 0.002
@@ -136,6 +139,12 @@ class Site:
             )
         )
 
+    def copy_at(self, dsn: str, folder: Path) -> "Site":
+        """The same job for another database, in a folder of its own."""
+        site = Site(dsn, folder)
+        site.set_pace(self.pace)
+        return site
+
     def job(self) -> Job:
         return load_job(self.config, self.dsn)
 
@@ -205,11 +214,11 @@ class Site:
 
     # ---- what the posts and the ledger hold
 
-    def posts(self, table: str) -> dict[tuple[object, ...], Row]:
+    def posts(self, table: str) -> dict[Row, Row]:
         """Every row of a table, whole, by its key and leaf."""
         return {row[:2]: row[2:] for row in self.rows(_POSTS[table])}
 
-    def everything(self) -> dict[str, dict[tuple[object, ...], Row]]:
+    def everything(self) -> Posts:
         return {table: self.posts(table) for table in TABLES}
 
     def outcomes(self, run_id: int) -> dict[str, int]:
@@ -238,29 +247,17 @@ class Site:
             self._finder = Finder(self.job().policy)
         return splice(text, self._finder.find(text, ColumnFormat.TEXT).spans).after
 
-    def require_sound(self, run_id: int, *, planned: int) -> None:
-        """One outcome per finding, no change logged twice, batches and rows agree, the log whole."""
-        twice = self.rows(
-            "SELECT finding_number FROM (SELECT finding_number FROM cleanup.change_log WHERE run_id = %s"
-            " UNION ALL SELECT finding_number FROM cleanup.outcome WHERE run_id = %s) AS f"
-            " GROUP BY finding_number HAVING count(*) > 1",
-            run_id, run_id,
-        )  # fmt: skip
-        assert twice == []
-        doubly_written = self.rows(
-            "SELECT value_id FROM cleanup.change_log WHERE run_id = %s GROUP BY value_id HAVING count(*) > 1", run_id
-        )
-        assert doubly_written == []
+    def require_sound(self, run_id: int, *, planned: int, expected: Posts | None = None) -> Measured:
+        """One outcome per finding, no value written twice, posts, log and batches agree, the log whole.
+
+        `expected` are the posts of an undisturbed run, where no author has written since.
+        """
+        measured = measure_run(self, run_id, expected)
+        assert measured == Measured(), f"run {run_id}: {measured}"
         found = self.outcomes(run_id)
         assert sum(found.values()) == planned, found
-        batches = self.rows(
-            "SELECT k.key, sum(k.value::bigint)::bigint FROM cleanup.batch AS b, jsonb_each_text(b.outcomes) AS k"
-            " WHERE b.run_id = %s GROUP BY k.key",
-            run_id,
-        )
-        assert {str(name): int(str(number)) for name, number in batches} == found
-        verification = self.verify(run_id)
-        assert verification.log_problems == []
+        assert self.verify(run_id).log_problems == []
+        return measured
 
 
 _POSTS: Final = {
@@ -389,4 +386,5 @@ def new_site(dsn: str, folder: Path, rows: int, pace: Pace) -> Site:
         fill(connection, rows)
         with transaction(connection):
             install(connection)
+        watch_writes(connection)
     return site
