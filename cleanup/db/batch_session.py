@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -44,11 +45,13 @@ class LockedRow:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the first round trip brought: rows by their place in the batch, and the table's fingerprint."""
+    """What the first round trip brought: rows by their place in the batch, the table's fingerprint, and the
+    server's clock once the rows were locked."""
 
     rows: dict[int, LockedRow]
     missing_but_there: frozenset[int]
     fingerprint: Fingerprint | None
+    locked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,11 @@ class BatchSession:
         if error is not None and is_too_long(error) and self._batch.findings > 1:
             raise BatchTooLong from None
 
+    @property
+    def batch(self) -> BatchRange:
+        """Which findings it covers, and for which lane."""
+        return self._batch
+
     def open(self, keys: Sequence[Key]) -> Opening:
         """Begin, claim the batch, lock and read its rows: the first round trip.
 
@@ -142,6 +150,7 @@ class BatchSession:
             self._begin()
             opened = self._connection.execute(run_statement("batches.open", run_id), self._opening())
             read = self._connection.execute(self._target.lock_and_read(run_id), parameters)
+            clock = self._connection.execute(statement("session.server_clock"))
             fingerprint = self._connection.execute(
                 statement("catalog.fingerprint"),
                 {"oid": self._target.leaf.oid, "key": self._target.table.key_names()},
@@ -160,7 +169,9 @@ class BatchSession:
         content = found[0] if found else None
         missing = [place for place in range(len(keys)) if place not in rows]
         there = self._still_there(pipeline, keys, missing) if missing else frozenset[int]()
-        return Opening(rows, there, content if isinstance(content, dict) else None)
+        now = clock.fetchone()
+        assert now is not None
+        return Opening(rows, there, content if isinstance(content, dict) else None, now[0])
 
     def commit_together(self, writes: Sequence[RowWrite], ledgering: Ledgering) -> None:
         """Write rows, log and checkpoint, and commit: the second round trip.

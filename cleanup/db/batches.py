@@ -23,14 +23,27 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchHead:
-    """One batch's part in the log's evidence."""
+class BatchRow:
+    """One batch as the ledger has it; what its settling fills in is None where somebody took it away.
 
+    `lock_ms` is the column's bytes, since no number of ours has exactly its digits.
+    """
+
+    run_id: int
     run_pass: int
     after_number: int
     through_number: int
-    log_rows: int
-    head: bytes
+    chunk_number: int
+    attempt: int
+    lane: int
+    findings: int
+    outcomes: dict[str, int] | None
+    span_outcomes: dict[str, int] | None
+    edited: int | None
+    log_rows: int | None
+    head: bytes | None
+    written_at: datetime
+    lock_ms: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +113,10 @@ def checkpoint(connection: Connection, run_id: int, chunk: RunChunk) -> int:
     return int(row[0])
 
 
-def batch_heads(connection: Connection, run_id: int) -> list[BatchHead]:
-    """Every batch's head in the order of the run's head."""
-    with connection.cursor(row_factory=args_row(BatchHead)) as cursor:
-        return cursor.execute(statement("batches.heads"), {"run_id": run_id}).fetchall()
+def batch_rows(connection: Connection, run_id: int) -> list[BatchRow]:
+    """Every batch of a run, in the order of the run's head."""
+    with connection.cursor(row_factory=args_row(BatchRow)) as cursor:
+        return cursor.execute(statement("batches.rows"), {"run_id": run_id}).fetchall()
 
 
 def run_totals(connection: Connection, run_id: int) -> RunTotals:

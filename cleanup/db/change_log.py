@@ -51,6 +51,7 @@ class LogEntry:
     salt: bytes
     edits: str
     chain: bytes
+    logged_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def adding_parameters(run_id: int, plan_id: int, run_pass: int, entries: Sequenc
         "salts": [entry.salt for entry in entries],
         "edits": [entry.edits for entry in entries],
         "chains": [entry.chain for entry in entries],
+        "logged_at": [entry.logged_at for entry in entries],
     }
 
 

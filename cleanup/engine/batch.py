@@ -4,14 +4,23 @@ import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic
 
-from cleanup.db.batch_session import BatchSession, Ledgering, Opening, RowRefused, RowWrite, UnchangedFinding
+from cleanup.db.batch_session import (
+    BatchRange,
+    BatchSession,
+    Ledgering,
+    Opening,
+    RowRefused,
+    RowWrite,
+    UnchangedFinding,
+)
 from cleanup.db.batches import Settlement
 from cleanup.db.change_log import LogEntry
 from cleanup.db.tables import Fingerprint
 from cleanup.db.targets import Key, Target
-from cleanup.engine.chain import CHAIN_START, SALT_BYTES, link
+from cleanup.engine.chain import CHAIN_START, SALT_BYTES, BatchContent, Written, link, row_digest, seal
 from cleanup.engine.spans import value_hash, value_id
 from cleanup.engine.verdicts import Change, Judge, Outcome, SomeItem, Verdict
 from cleanup.errors import InvariantBroken, PlanStale
@@ -80,18 +89,19 @@ class Batch(Generic[SomeItem]):
         self._require_same_table(opening.fingerprint)
         tally = self._judge_all(opening)
         if one_by_one:
-            entries = self._write_one_by_one(session, tally)
-            ledgering = self._ledgering(tally, entries)
+            entries = self._write_one_by_one(session, tally, opening.locked_at)
+            ledgering = self._ledgering(tally, entries, session.batch)
             session.commit_ledger(ledgering)
         else:
             entries = self._chain(
                 [
                     (item, verdict, change, value_hash(change.after), verdict.outcome)
                     for item, verdict, change in tally.changes
-                ]
+                ],
+                opening.locked_at,
             )
             self._count_changes(tally)
-            ledgering = self._ledgering(tally, entries)
+            ledgering = self._ledgering(tally, entries, session.batch)
             session.commit_together(self._writes(tally), ledgering)
         return ledgering.settlement
 
@@ -149,7 +159,7 @@ class Batch(Generic[SomeItem]):
             writes.setdefault(item.key, {})[item.column_number] = (change.after, expected)
         return [RowWrite(key, values) for key, values in writes.items()]
 
-    def _write_one_by_one(self, session: BatchSession, tally: _Tally[SomeItem]) -> list[LogEntry]:
+    def _write_one_by_one(self, session: BatchSession, tally: _Tally[SomeItem], locked_at: datetime) -> list[LogEntry]:
         by_key: dict[Key, list[tuple[SomeItem, Verdict, Change]]] = {}
         for item, verdict, change in tally.changes:
             by_key.setdefault(item.key, []).append((item, verdict, change))
@@ -172,39 +182,66 @@ class Batch(Generic[SomeItem]):
                 tally.outcomes[outcome.value] += 1
                 tally.spans.update(spans)
                 written.append((item, verdict, made, value_hash(made.after), outcome))
-        return self._chain(written)
+        return self._chain(written, locked_at)
 
     def _note_refused(self, tally: _Tally[SomeItem], item: SomeItem, detail: str) -> None:
         spans = self._all_spans(item, Outcome.REFUSED_BY_DATABASE)
         self._note(tally, item, Verdict(Outcome.REFUSED_BY_DATABASE, detail=detail, spans=spans))
 
-    def _chain(self, written: Sequence[tuple[SomeItem, Verdict, Change, bytes, Outcome]]) -> list[LogEntry]:
+    def _chain(
+        self, written: Sequence[tuple[SomeItem, Verdict, Change, bytes, Outcome]], locked_at: datetime
+    ) -> list[LogEntry]:
         entries: list[LogEntry] = []
         previous = CHAIN_START
         for item, _, change, hash_after, outcome in written:
-            salt = secrets.token_bytes(SALT_BYTES)
-            edits = encode_edits(change.edits)
-            number = item.finding_number
-            identity = value_id(self._target.table.name, self._names[item.column_number], item.key)
-            hash_before = value_hash(change.before)
-            previous = link(
-                previous,
-                salt=salt,
-                place=(self._place.run_id, self._place.run_pass, number, outcome.value, identity),
-                hashes=(hash_before, hash_after),
-                edits=edits,
+            row = Written(
+                run_id=self._place.run_id,
+                run_pass=self._place.run_pass,
+                outcome=outcome.value,
+                identity=value_id(self._target.table.name, self._names[item.column_number], item.key),
+                hash_before=value_hash(change.before),
+                hash_after=hash_after,
+                salt=secrets.token_bytes(SALT_BYTES),
+                edits=encode_edits(change.edits),
+                logged_at=locked_at,
             )
-            entries.append(LogEntry(number, outcome.value, identity, hash_before, hash_after, salt, edits, previous))
+            previous = link(previous, row_digest(item, row))
+            entries.append(
+                LogEntry(
+                    item.finding_number,
+                    row.outcome,
+                    row.identity,
+                    row.hash_before,
+                    row.hash_after,
+                    row.salt,
+                    row.edits,
+                    previous,
+                    row.logged_at,
+                )
+            )
         return entries
 
-    def _ledgering(self, tally: _Tally[SomeItem], entries: list[LogEntry]) -> Ledgering:
-        settlement = Settlement(
-            outcomes=dict(tally.outcomes),
-            span_outcomes=dict(tally.spans),
+    def _ledgering(self, tally: _Tally[SomeItem], entries: list[LogEntry], covered: BatchRange) -> Ledgering:
+        outcomes, spans = dict(tally.outcomes), dict(tally.spans)
+        content = BatchContent(
+            run_id=covered.run_id,
+            run_pass=covered.chunk.run_pass,
+            after_number=covered.after_number,
+            through_number=covered.through_number,
+            chunk_number=covered.chunk.chunk_number,
+            attempt=covered.chunk.attempt,
+            lane=covered.lane,
+            findings=covered.findings,
+            outcomes=outcomes,
+            span_outcomes=spans,
             edited=tally.edited,
             log_rows=len(entries),
-            head=entries[-1].chain if entries else CHAIN_START,
+            unchanged=[(one.finding_number, one.outcome, one.detail) for one in tally.unchanged],
+            conflicts=[],
+            deferred=tally.deferred,
         )
+        head = seal(entries[-1].chain if entries else CHAIN_START, content)
+        settlement = Settlement(outcomes, spans, tally.edited, len(entries), head)
         return Ledgering(entries, tally.unchanged, tally.deferred, settlement)
 
 

@@ -1,34 +1,126 @@
-"""The log's evidence: a hash chain through each batch, and one head over all batches of a run."""
+"""The log's evidence: a hash chain through each batch, a seal on each batch, one head over all batches of a run."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
-from cleanup.db.batches import BatchHead
+from cleanup.db.batches import BatchRow
+from cleanup.engine.verdicts import Item
 
 CHAIN_START: Final = b"\x00" * 32
 SALT_BYTES: Final = 16
 
 
-def link(previous: bytes, *, salt: bytes, place: Sequence[object], hashes: tuple[bytes, bytes], edits: str) -> bytes:
-    """The chain value of one log row. Texts enter salted, so that a chain says nothing about a short link.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a log row says of the change itself; `identity` is the value's number."""
 
-    `place` is run, pass, finding number, outcome and value id; `hashes` are those before and after.
+    run_id: int
+    run_pass: int
+    outcome: str
+    identity: int
+    hash_before: bytes
+    hash_after: bytes
+    salt: bytes
+    edits: str
+    logged_at: datetime
+
+
+def row_digest(place: Item, written: Written) -> bytes:
+    """A hash over every column of a log row but the chain. Texts enter salted: nobody can guess a short link by it."""
+    return _hash(
+        [
+            written.run_id,
+            written.run_pass,
+            place.finding_number,
+            place.leaf_number,
+            place.column_number,
+            list(place.key),
+            _instant(place.created_at),
+            place.author,
+            written.outcome,
+            written.identity,
+            written.hash_before.hex(),
+            written.hash_after.hex(),
+            written.salt.hex(),
+            hashlib.sha256(written.salt + written.edits.encode()).hexdigest(),
+            _instant(written.logged_at),
+        ]
+    )
+
+
+def link(previous: bytes, digest: bytes) -> bytes:
+    """The chain value of a log row, given that of the row before it in its batch."""
+    return hashlib.sha256(previous + digest).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchContent:
+    """What a batch says of itself: its range and lane, its counts, and the findings that it left or put off.
+
+    `unchanged` are findings with outcome and detail, `conflicts` findings with the link's number and the reason.
     """
-    text = hashlib.sha256(salt + edits.encode()).hexdigest()
-    content = json.dumps([*place, hashes[0].hex(), hashes[1].hex(), text], separators=(",", ":"))
-    return hashlib.sha256(previous + content.encode()).digest()
+
+    run_id: int
+    run_pass: int
+    after_number: int
+    through_number: int
+    chunk_number: int
+    attempt: int
+    lane: int
+    findings: int
+    outcomes: Mapping[str, int]
+    span_outcomes: Mapping[str, int]
+    edited: int
+    log_rows: int
+    unchanged: Sequence[tuple[int, str, str | None]]
+    conflicts: Sequence[tuple[int, int, str]]
+    deferred: Sequence[int]
 
 
-def run_head(heads: Iterable[BatchHead]) -> bytes:
+def seal(chain: bytes, content: BatchContent) -> bytes:
+    """The head of a batch: over the end of its chain, and over everything else that it wrote to the ledger."""
+    return _hash(
+        [
+            chain.hex(),
+            content.run_id,
+            content.run_pass,
+            content.after_number,
+            content.through_number,
+            content.chunk_number,
+            content.attempt,
+            content.lane,
+            content.findings,
+            dict(content.outcomes),
+            dict(content.span_outcomes),
+            content.edited,
+            content.log_rows,
+            sorted(list(one) for one in content.unchanged),
+            sorted(list(one) for one in content.conflicts),
+            sorted(content.deferred),
+        ]
+    )
+
+
+def run_head(batches: Iterable[BatchRow]) -> bytes:
     """The head of a run: over its batches' heads in the order of pass and finding number."""
     running = hashlib.sha256()
-    for batch in heads:
-        running.update(
-            json.dumps(
-                [batch.run_pass, batch.after_number, batch.through_number, batch.log_rows, batch.head.hex()],
-                separators=(",", ":"),
-            ).encode()
-        )
+    for batch in batches:
+        place = [batch.run_pass, batch.after_number, batch.through_number]
+        running.update(_hash([*place, _hex(batch.head), _hex(batch.lock_ms), _instant(batch.written_at)]))
     return running.digest()
+
+
+def _instant(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat(timespec="microseconds") if at else None
+
+
+def _hex(value: bytes | None) -> str | None:
+    return value.hex() if value is not None else None
+
+
+def _hash(content: Sequence[object]) -> bytes:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).digest()

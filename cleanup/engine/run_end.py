@@ -1,6 +1,6 @@
 """How a run ends: closed with the head of its log, or interrupted with its checkpoint kept."""
 
-from cleanup.db.batches import batch_heads
+from cleanup.db.batches import batch_rows
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
@@ -20,7 +20,7 @@ def end_run(database: Database, run_id: int, *, stopped: bool) -> Run:
 
 def close(connection: Connection, run_id: int, state: RunState) -> Run:
     """Give a run its end in the open transaction, with the head over its batches."""
-    head = run_head(batch_heads(connection, run_id))
+    head = run_head(batch_rows(connection, run_id))
     # Two jobs may have worked on the run; one of them closes it.
     if close_run(connection, run_id, state, head):
         add_event(connection, f"run.{state.value}", run_id=run_id, log_head=head.hex())

@@ -1,6 +1,7 @@
 """What is to become of one planned value, judged on the row as it is under our lock."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Final, Protocol, TypeVar
 
@@ -66,6 +67,11 @@ class Item(Protocol):
         ...
 
     @property
+    def leaf_number(self) -> int:
+        """The leaf of its row."""
+        ...
+
+    @property
     def column_number(self) -> int:
         """The configured column."""
         ...
@@ -73,6 +79,16 @@ class Item(Protocol):
     @property
     def key(self) -> Key:
         """The key of its row."""
+        ...
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the post was created."""
+        ...
+
+    @property
+    def author(self) -> str | None:
+        """Who wrote the post."""
         ...
 
 

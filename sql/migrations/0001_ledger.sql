@@ -239,7 +239,7 @@ CREATE TABLE cleanup.change_log (
     salt           bytea NOT NULL,
     edits          text NOT NULL,
     chain          bytea NOT NULL,
-    logged_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    logged_at      timestamptz NOT NULL,
     PRIMARY KEY (run_id, finding_number)
 ) PARTITION BY LIST (run_id);
 CREATE INDEX change_log_value ON cleanup.change_log (value_id);
@@ -248,6 +248,7 @@ COMMENT ON COLUMN cleanup.change_log.value_id IS 'First 8 bytes of a hash over t
 COMMENT ON COLUMN cleanup.change_log.edits IS 'JSON: [[start after the change, removed text, text that stands there now, number of the link,
 platform/kind/decision, hashes of what stands before and behind], ...], in code points.';
 COMMENT ON COLUMN cleanup.change_log.chain IS 'Hash over the row and the chain value of the row before it in the batch.';
+COMMENT ON COLUMN cleanup.change_log.logged_at IS 'The server''s clock once the batch held its row locks.';
 
 CREATE TABLE cleanup.event (
     event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

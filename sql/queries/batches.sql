@@ -23,10 +23,11 @@ SELECT coalesce(max(b.through_number), %(after_number)s) FROM cleanup.batch AS b
  WHERE b.run_id = %(run_id)s AND b.pass = %(pass)s
    AND b.after_number >= %(after_number)s AND b.after_number < %(through_number)s;
 
--- name: heads
--- The batches in order, for the head of the run.
-SELECT pass, after_number, through_number, log_rows, head FROM cleanup.batch
- WHERE run_id = %(run_id)s ORDER BY pass, after_number;
+-- name: rows
+-- The batches in order, for the head of the run and for its proof.
+SELECT run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings, outcomes, span_outcomes, edited,
+       log_rows, head, written_at, float4send(lock_ms)
+  FROM cleanup.batch WHERE run_id = %(run_id)s ORDER BY pass, after_number;
 
 -- name: totals
 -- What a run has come to so far, from its batches alone.

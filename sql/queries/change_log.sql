@@ -2,12 +2,13 @@
 -- In the transaction of the change itself; where the row stands is taken from its finding. One look-up a row:
 -- the planner knows nothing of a new partition, and would rather read all of it for each row.
 INSERT INTO cleanup.change_log (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at,
-                                author, hash_before, hash_after, salt, edits, chain)
+                                author, hash_before, hash_after, salt, edits, chain, logged_at)
 SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e.outcome, e.value_id, f.key, f.created_at,
-       f.author, e.hash_before, e.hash_after, e.salt, e.edits, e.chain
+       f.author, e.hash_before, e.hash_after, e.salt, e.edits, e.chain, e.logged_at
   FROM unnest(%(numbers)s::bigint[], %(outcomes)s::text[], %(value_ids)s::bigint[], %(hashes_before)s::bytea[],
-              %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[])
-       AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain)
+              %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[],
+              %(logged_at)s::timestamptz[])
+       AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain, logged_at)
  CROSS JOIN LATERAL (SELECT g.* FROM cleanup.finding AS g
                       WHERE g.plan_id = %(plan_id)s AND g.finding_number = e.finding_number OFFSET 0) AS f;
 

@@ -1,10 +1,15 @@
 """What the engine stores and hashes: spans, digests, chains; and the batch size it aims at."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleanup.db.batches import BatchHead
-from cleanup.engine.chain import CHAIN_START, link, run_head
+from cleanup.db.batches import BatchRow
+from cleanup.db.findings import Finding
+from cleanup.engine.chain import CHAIN_START, BatchContent, Written, link, row_digest, run_head, seal
 from cleanup.engine.pace import BatchSize
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.engine.spans import decode_spans, encode_spans, value_id
@@ -63,22 +68,117 @@ def test_counts_come_back_as_they_were_stored() -> None:
     assert ScanCounts.from_json(counts.as_json()) == counts
 
 
-def chained(*numbers: int, edits: str = "[]") -> bytes:
+AT: Final = datetime(2026, 1, 2, tzinfo=UTC)
+LATER: Final = AT + timedelta(microseconds=1)
+FINDING: Final = Finding(1, 2, 3, "historical", True, None, ("a", "b"), AT, "ana", b"v", b"f", "[]")
+WRITTEN: Final = Written(1, 0, "changed", 5, b"a", b"b", b"s", "[]", AT)
+CONTENT: Final = BatchContent(
+    1,
+    0,
+    10,
+    20,
+    1,
+    1,
+    0,
+    3,
+    {"changed": 1},
+    {"changed": 2},
+    0,
+    1,
+    [(12, "row_gone", None)],
+    [(14, 0, "not_found")],
+    [13],
+)
+BATCH: Final = BatchRow(1, 0, 10, 20, 1, 1, 0, 3, {}, {}, 0, 1, b"head", AT, b"ms")
+
+
+def chained(*numbers: int) -> bytes:
     value = CHAIN_START
     for number in numbers:
-        value = link(value, salt=b"s", place=(1, 0, number, "changed", 5), hashes=(b"a", b"b"), edits=edits)
+        value = link(value, row_digest(replace(FINDING, finding_number=number), WRITTEN))
     return value
 
 
-def test_a_chain_tells_order_content_and_length() -> None:
-    assert len({chained(1, 2), chained(2, 1), chained(1), chained(1, 2, 3), chained(1, 2, edits="[[]]")}) == 5
+def test_a_chain_tells_order_and_length() -> None:
+    assert len({chained(1, 2), chained(2, 1), chained(1), chained(1, 2, 3), chained()}) == 5
+
+
+def test_a_log_rows_digest_tells_every_column_from_every_other() -> None:
+    digests = [
+        row_digest(FINDING, WRITTEN),
+        row_digest(replace(FINDING, finding_number=9), WRITTEN),
+        row_digest(replace(FINDING, leaf_number=9), WRITTEN),
+        row_digest(replace(FINDING, column_number=9), WRITTEN),
+        row_digest(replace(FINDING, key=("a b",)), WRITTEN),
+        row_digest(replace(FINDING, key=("a,b",)), WRITTEN),
+        row_digest(replace(FINDING, created_at=None), WRITTEN),
+        row_digest(replace(FINDING, created_at=LATER), WRITTEN),
+        row_digest(replace(FINDING, author=None), WRITTEN),
+        row_digest(replace(FINDING, author=""), WRITTEN),
+        row_digest(FINDING, replace(WRITTEN, run_id=9)),
+        row_digest(FINDING, replace(WRITTEN, run_pass=9)),
+        row_digest(FINDING, replace(WRITTEN, outcome="restored")),
+        row_digest(FINDING, replace(WRITTEN, identity=9)),
+        row_digest(FINDING, replace(WRITTEN, hash_before=b"c")),
+        row_digest(FINDING, replace(WRITTEN, hash_after=b"c")),
+        row_digest(FINDING, replace(WRITTEN, salt=b"t")),
+        row_digest(FINDING, replace(WRITTEN, edits="[[]]")),
+        row_digest(FINDING, replace(WRITTEN, logged_at=LATER)),
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_time_is_the_same_in_every_zone() -> None:
+    elsewhere = AT.astimezone(timezone(timedelta(hours=8)))
+    there = row_digest(replace(FINDING, created_at=elsewhere), replace(WRITTEN, logged_at=elsewhere))
+    assert there == row_digest(FINDING, WRITTEN)
+
+
+def test_a_seal_tells_what_a_batch_says_of_itself() -> None:
+    seals = [
+        seal(b"chain", CONTENT),
+        seal(b"other", CONTENT),
+        seal(b"chain", replace(CONTENT, run_id=9)),
+        seal(b"chain", replace(CONTENT, run_pass=9)),
+        seal(b"chain", replace(CONTENT, after_number=9)),
+        seal(b"chain", replace(CONTENT, through_number=9)),
+        seal(b"chain", replace(CONTENT, chunk_number=9)),
+        seal(b"chain", replace(CONTENT, attempt=9)),
+        seal(b"chain", replace(CONTENT, lane=9)),
+        seal(b"chain", replace(CONTENT, findings=9)),
+        seal(b"chain", replace(CONTENT, outcomes={"changed": 9})),
+        seal(b"chain", replace(CONTENT, span_outcomes={"changed": 9})),
+        seal(b"chain", replace(CONTENT, edited=9)),
+        seal(b"chain", replace(CONTENT, log_rows=9)),
+        seal(b"chain", replace(CONTENT, unchanged=[(12, "row_gone", "")])),
+        seal(b"chain", replace(CONTENT, unchanged=[(13, "row_gone", None)])),
+        seal(b"chain", replace(CONTENT, unchanged=[(12, "conflict", None)])),
+        seal(b"chain", replace(CONTENT, conflicts=[])),
+        seal(b"chain", replace(CONTENT, conflicts=[(14, 1, "not_found")])),
+        seal(b"chain", replace(CONTENT, deferred=[])),
+    ]
+    assert len(set(seals)) == len(seals)
+
+
+def test_a_seal_does_not_hang_on_the_order_in_which_the_ledger_is_read() -> None:
+    left = [(12, "row_gone", None), (13, "locked_out", None)]
+    one = replace(CONTENT, outcomes={"changed": 1, "row_gone": 2}, unchanged=left, deferred=[14, 15])
+    other = replace(CONTENT, outcomes={"row_gone": 2, "changed": 1}, unchanged=left[::-1], deferred=[15, 14])
+    assert seal(b"chain", one) == seal(b"chain", other)
 
 
 def test_a_runs_head_tells_the_order_and_content_of_its_batches() -> None:
-    first = BatchHead(0, 0, 10, 3, b"a")
-    second = BatchHead(0, 10, 20, 3, b"b")
-    heads = {run_head([first, second]), run_head([second, first]), run_head([first]), run_head([])}
-    assert len(heads) == 4
+    second = replace(BATCH, after_number=20, head=b"b")
+    runs = [
+        [BATCH, second],
+        [second, BATCH],
+        [BATCH],
+        [],
+        [replace(BATCH, head=None)],
+        [replace(BATCH, written_at=LATER)],
+        [replace(BATCH, lock_ms=b"s")],
+    ]
+    assert len({run_head(batches) for batches in runs}) == len(runs)
 
 
 def test_batches_grow_towards_the_lock_target_and_never_beyond_the_largest() -> None:
