@@ -1,6 +1,5 @@
 """What the fault tests share: a site of posts in the test's own database."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
@@ -34,15 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def pattern_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled patterns are shared by this session's processes, and not with the home folder."""
-    before = os.environ.get("XDG_CACHE_HOME")
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["XDG_CACHE_HOME"]
-    else:
-        os.environ["XDG_CACHE_HOME"] = before
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled patterns and byte code are shared by this session's processes, and not with the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # Hundreds of processes import the same modules: where byte code is not written, that is most of their time.
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "")
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("byte-code")))
+        yield
 
 
 @pytest.fixture
