@@ -167,9 +167,10 @@ SELECT (SELECT count(*) FROM cleanup.plan WHERE plan_id = %(plan)s AND state <> 
 """
 _MISCOUNTED: Final = """
 SELECT count(*) FROM cleanup.chunk AS c
- WHERE c.plan_id = %(plan)s AND (c.findings, c.actionable) IS DISTINCT FROM (
-       SELECT count(*)::int, count(*) FILTER (WHERE f.actionable)::int FROM cleanup.finding AS f
-        WHERE f.plan_id = c.plan_id AND f.finding_number / 10000000 = c.chunk_number)
+ CROSS JOIN LATERAL (SELECT count(*) AS findings, count(*) FILTER (WHERE f.actionable) AS actionable
+                       FROM cleanup.finding AS f
+                      WHERE f.plan_id = c.plan_id AND f.finding_number / 10000000 = c.chunk_number) AS f
+ WHERE c.plan_id = %(plan)s AND (c.findings <> f.findings OR c.actionable <> f.actionable)
 """
 
 
@@ -182,6 +183,8 @@ class Peace:
     findings: Counter[str]
     findings_digest: object
     outcomes: dict[str, int]
+    chunks: int
+    batches: int
 
     @property
     def planned(self) -> int:
@@ -216,7 +219,7 @@ _known: dict[str, Peace] = {}
 def undisturbed(site: "Site") -> Peace:
     """Plan and apply in a twin of the site's database, where nobody disturbs; before the site's own plan.
 
-    Sites with the same posts and triggers share one such run.
+    Sites with the same posts, triggers and pace share one such run.
     """
     digest = _digest_of(site)
     if digest not in _known:
@@ -224,10 +227,16 @@ def undisturbed(site: "Site") -> Peace:
             original = twin.everything()
             plan = twin.approved_plan()
             twin.run("apply", str(plan))
+            run = twin.run_of(plan)
             _known[digest] = Peace(
-                original, twin.everything(), findings_of(twin, plan), twin.findings_digest(plan),
-                twin.outcomes(twin.run_of(plan)),
-            )  # fmt: skip
+                original,
+                twin.everything(),
+                findings_of(twin, plan),
+                twin.findings_digest(plan),
+                twin.outcomes(run),
+                twin.number("SELECT count(*) FROM cleanup.chunk"),
+                twin.number("SELECT count(*) FROM cleanup.batch WHERE run_id = %s", run),
+            )
     return _known[digest]
 
 
@@ -236,7 +245,7 @@ def _digest_of(site: "Site") -> str:
         "SELECT pg_get_triggerdef(oid), NULL FROM pg_trigger WHERE NOT tgisinternal"
         " UNION ALL SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint ORDER BY 1, 2"
     )
-    return hashlib.sha256(repr((made, site.everything())).encode()).hexdigest()
+    return hashlib.sha256(repr((site.pace, made, site.everything())).encode()).hexdigest()
 
 
 @contextmanager
