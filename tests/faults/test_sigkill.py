@@ -32,7 +32,9 @@ class Killer:
         self._lot = lot
         self.killed = 0
 
-    def drive(self, kills: int, words: tuple[str, ...], progress: Callable[[], int], whole: int) -> None:
+    def drive(
+        self, kills: int, words: tuple[str, ...], progress: Callable[[], int], whole: int, is_over: Callable[[], bool]
+    ) -> None:
         """Kill the verb `kills` times on its way through `whole` steps, then let it end."""
         # Some moments lie before the first step: between the start of the process and its first transaction. None
         # lies so late that a run with fewer batches would be over.
@@ -46,9 +48,10 @@ class Killer:
             # The moment of the kill is what is tried: no signal to wait for.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 assert process.process.wait(moment) == 0, process.said()
-                return
-            self.killed += 1
+            self.killed += process.is_alive()
             process.kill()
+            if is_over():
+                return
         self._site.run(*words)
 
 
@@ -68,7 +71,10 @@ def kill_all_the_way(site: Site, faults: Faults, kills: tuple[int, int, int]) ->
     def chunks() -> int:
         return site.number("SELECT count(*) FROM cleanup.chunk WHERE state = 'done'")
 
-    killer.drive(kills[0], ("plan",), chunks, peace.chunks)
+    def has_plan() -> bool:
+        return site.number("SELECT count(*) FROM cleanup.plan WHERE state = 'finished'") > 0
+
+    killer.drive(kills[0], ("plan",), chunks, peace.chunks, has_plan)
     assert site.number("SELECT count(*) FROM cleanup.plan") == 1, "a killed plan was not gone on with"
     plan = site.number("SELECT max(plan_id) FROM cleanup.plan")
     planning.settle(measure_plan(site, plan, peace))
@@ -79,7 +85,10 @@ def kill_all_the_way(site: Site, faults: Faults, kills: tuple[int, int, int]) ->
     def batches() -> int:
         return site.number("SELECT count(*) FROM cleanup.batch WHERE run_id > %s", before)
 
-    killer.drive(kills[1], ("apply", str(plan)), batches, peace.batches)
+    def has_ended() -> bool:
+        return site.number("SELECT count(*) FROM cleanup.run WHERE run_id > %s AND state = 'finished'", before) > 0
+
+    killer.drive(kills[1], ("apply", str(plan)), batches, peace.batches, has_ended)
     run = site.run_of(plan)
     assert site.outcomes(run) == peace.outcomes
     applying.settle(site.require_sound(run, planned=peace.planned, expected=peace.applied))
@@ -87,11 +96,11 @@ def kill_all_the_way(site: Site, faults: Faults, kills: tuple[int, int, int]) ->
     assert site.verify(run).values == {"as_written": peace.planned}
 
     before = run
-    killer.drive(kills[2], ("rollback", str(run)), batches, peace.batches)
+    killer.drive(kills[2], ("rollback", str(run)), batches, peace.batches, has_ended)
     back = site.last_run()
     assert site.outcomes(back) == {"restored": peace.planned}
     rolling_back.settle(site.require_sound(back, planned=peace.planned, expected=peace.original))
-    # A command that is given again after the end begins nothing new; so none of the kills may have made a second run.
+    # None of the kills may have made a second run.
     assert site.rows("SELECT kind, state FROM cleanup.run ORDER BY run_id") == [
         ("apply", "finished"),
         ("rollback", "finished"),
