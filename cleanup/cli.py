@@ -13,7 +13,20 @@ from cleanup.log import configure_logging
 from cleanup.vocabulary import ExitStatus
 
 # In the order in which a job uses them.
-VERBS: Final = ("init", "plan", "report", "approve", "apply", "status", "verify", "rollback", "log", "explain", "demo")
+VERBS: Final = (
+    "init",
+    "check",
+    "plan",
+    "report",
+    "approve",
+    "apply",
+    "status",
+    "verify",
+    "rollback",
+    "log",
+    "explain",
+    "demo",
+)
 
 
 class Verbs(click.Group):

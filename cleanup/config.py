@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
+from cleanup.check_names import CheckName
 from cleanup.vocabulary import ColumnFormat
 
 
@@ -20,6 +21,14 @@ class UrlResult(Enum):
     PLACEHOLDER = "placeholder"
     EMPTY = "empty"
     NULL = "null"
+
+
+class TriggerPolicy(Enum):
+    """What is to become of a table's own triggers when cleanup changes a row."""
+
+    FIRE = "fire"
+    SUPPRESS = "suppress"
+    REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class TableConfig:
     where: str | None = None
     exempt_by: ExemptBy | None = None
     undated: Undated = Undated.LEAVE
+    triggers: TriggerPolicy = TriggerPolicy.REFUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,33 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A check that somebody takes the risk of: everything it finds, or one subject of it."""
+
+    name: CheckName
+    subject: str | None = None
+
+    def __str__(self) -> str:
+        """As the config spells it."""
+        return self.name.value if self.subject is None else f"{self.name.value}:{self.subject}"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What `cleanup check` may take for granted, and how far it may look.
+
+    `free_disk_query` or `free_disk_command` say how many bytes are free where the data and the WAL lie.
+    """
+
+    acknowledge: tuple[Acknowledgement, ...] = ()
+    long_transaction_seconds: int = 300
+    sample_rows: int = 2_000
+    sample_seconds: int = 30
+    free_disk_query: str | None = None
+    free_disk_command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JobConfig:
     """Everything the job is told; `policy` is the file that says which links."""
 
@@ -123,6 +160,7 @@ class JobConfig:
     approval: Approval
     retention: Retention
     resolution: Resolution | None = None
+    check: Check = Check()
 
     def with_lanes(self, lanes: int) -> "JobConfig":
         """The same job with another number of lanes."""
@@ -158,5 +196,6 @@ def _table_settings(table: TableConfig) -> dict[str, object]:
         "where": table.where,
         "exempt_by": [exempt_by.table, exempt_by.key, exempt_by.column] if exempt_by else None,
         "undated": table.undated.value,
+        "triggers": table.triggers.value,
         "key": list(table.key),
     }

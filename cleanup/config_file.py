@@ -3,8 +3,11 @@
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from cleanup.check_names import CheckName
 from cleanup.config import (
+    Acknowledgement,
     Approval,
+    Check,
     ColumnConfig,
     ExemptBy,
     JobConfig,
@@ -13,6 +16,7 @@ from cleanup.config import (
     Resolution,
     Retention,
     TableConfig,
+    TriggerPolicy,
     Undated,
     UrlResult,
 )
@@ -38,9 +42,10 @@ def load_config(file: Path) -> JobConfig:
     approval = _read_approval(root.section("approval"))
     retention = _read_retention(root.section("retention"))
     resolution = _read_resolution(root.section("resolution")) if root.has("resolution") else None
+    check = _read_check(root.section("check"))
     root.close()
     problems.raise_if_any()
-    return JobConfig(file, policy, tables, pace, approval, retention, resolution)
+    return JobConfig(file, policy, tables, pace, approval, retention, resolution, check)
 
 
 def _policy_path(file: Path, root: Section) -> Path:
@@ -80,6 +85,7 @@ def _read_table(section: Section) -> TableConfig:
         where=section.optional_text("where"),
         exempt_by=exempt_by,
         undated=section.member("undated", Undated, Undated.LEAVE),
+        triggers=section.member("triggers", TriggerPolicy, TriggerPolicy.REFUSE),
     )
     section.close()
     return table
@@ -165,6 +171,36 @@ def _read_retention(section: Section) -> Retention:
     retention = Retention(days=section.integer("days", Retention().days, maximum=36_500))
     section.close()
     return retention
+
+
+def _read_check(section: Section) -> Check:
+    standard = Check()
+    spellings = section.texts("acknowledge", ())
+    check = Check(
+        acknowledge=tuple(one for one in map(_read_acknowledgement, spellings) if one is not None),
+        long_transaction_seconds=section.integer("long_transaction_seconds", standard.long_transaction_seconds),
+        sample_rows=section.integer("sample_rows", standard.sample_rows, maximum=100_000),
+        sample_seconds=section.integer("sample_seconds", standard.sample_seconds, minimum=1, maximum=3_600),
+        free_disk_query=section.optional_text("free_disk_query"),
+        free_disk_command=section.texts("free_disk_command", ()),
+    )
+    for spelling in spellings:
+        if _read_acknowledgement(spelling) is None:
+            known = ", ".join(name.value for name in CheckName if name.can_be_acknowledged)
+            section.problem("acknowledge", f"names {spelling!r}; what can be acknowledged is {known}")
+    if check.free_disk_query and check.free_disk_command:
+        section.problem("free_disk_command", "goes without free_disk_query: one of them says what is free")
+    section.close()
+    return check
+
+
+def _read_acknowledgement(spelling: str) -> Acknowledgement | None:
+    """`name` or `name:subject` of a check that can be acknowledged, or None."""
+    name, colon, subject = spelling.partition(":")
+    for known in CheckName:
+        if known.value == name and known.can_be_acknowledged and bool(colon) == bool(subject):
+            return Acknowledgement(known, subject or None)
+    return None
 
 
 def _zone_exists(name: str) -> bool:

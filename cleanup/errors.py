@@ -214,6 +214,12 @@ class PrivilegeMissing(PreflightFailed):
     code = "CLN-312"
 
 
+class PreflightBlocked(PreflightFailed):
+    """A check blocks: the database is not in a state in which the job may start."""
+
+    code = "CLN-313"
+
+
 class Interrupted(CleanupError):
     """The job stopped between batches and can go on."""
 

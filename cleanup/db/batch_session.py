@@ -9,6 +9,7 @@ from typing import Final, Self
 
 import psycopg
 
+from cleanup.config import TriggerPolicy
 from cleanup.db.batches import Settlement, opening_parameters, settling_parameters
 from cleanup.db.change_log import LogEntry, adding_parameters
 from cleanup.db.connection import Connection, Limits, local_settings
@@ -20,6 +21,8 @@ from cleanup.db.targets import Key, Scope, Target
 
 # The batch's rows are found by key, one index look-up each: a hash join would read the whole table.
 _BY_INDEX: Final = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
+# Triggers that are not ENABLE ALWAYS stay silent; local, and allowed to roles that were granted it alone.
+_WITHOUT_TRIGGERS: Final = {"session_replication_role": "replica"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +243,8 @@ class BatchSession:
 
     def _begin(self) -> None:
         settings = {**local_settings(self._connection, self._limits), **_BY_INDEX}
+        if self._target.table.triggers is TriggerPolicy.SUPPRESS:
+            settings.update(_WITHOUT_TRIGGERS)
         self._connection.execute(statement("batch_session.begin"))
         self._connection.execute(
             statement("session.set_local"), {"names": list(settings), "settings": list(settings.values())}

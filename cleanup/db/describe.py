@@ -44,6 +44,7 @@ def describe_table(connection: Connection, config: TableConfig) -> Table:
         exempt_by=config.exempt_by,
         undated=config.undated,
         leaves=_read_leaves(connection, oid, name),
+        triggers=config.triggers,
     )
     _require_no_key_column(table)
     types = {column.name: column.domain_base or column.base_name for column in columns.values()}

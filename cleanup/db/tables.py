@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from cleanup.config import ExemptBy, LinkRows, Undated, UrlResult
+from cleanup.config import ExemptBy, LinkRows, TriggerPolicy, Undated, UrlResult
 from cleanup.vocabulary import ColumnFormat
 
 Fingerprint = dict[str, object]
@@ -79,6 +79,7 @@ class Table:
     exempt_by: ExemptBy | None
     undated: Undated
     leaves: tuple[Leaf, ...]
+    triggers: TriggerPolicy = TriggerPolicy.REFUSE
 
     def key_names(self) -> list[str]:
         """The key's column names in index order."""

@@ -16,6 +16,7 @@ from cleanup.db.run_chunks import RunChunk, create_for_apply
 from cleanup.db.runs import Run, RunState, RunTerms, apply_run_of, create_apply_run, get_run, lock_plan, resume_run
 from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
+from cleanup.engine.checks.preflight import record_risks, require_preflight
 from cleanup.engine.drift import DriftWatch, require_little_drift
 from cleanup.engine.guards import (
     require_approval,
@@ -115,10 +116,12 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
         run_id = apply_run_of(connection, plan_id)
     if run_id is None:
         approval = require_approval(connection, plan, now)
+        checks = require_preflight(connection, job)
         require_signed_findings(connection, plan)
         require_little_drift(connection, plan_id, targets, job.config.approval)
         terms = RunTerms(actionable_findings(connection, plan_id), job.config.retention.days, VERSION)
         run_id = _create(connection, plan_id, approval.approval_id, terms)
+        record_risks(connection, checks, plan_id, run_id)
     if not resume_run(connection, run_id):
         # Another job has ended it since we looked.
         _require_open(get_run(connection, run_id))

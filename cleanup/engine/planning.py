@@ -22,6 +22,7 @@ from cleanup.db.plans import (
     plan_leaves,
 )
 from cleanup.db.targets import Target
+from cleanup.engine.checks.preflight import record_acknowledgements
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.guards import leaf_oids, require_here, require_same_rules
 from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, resolver, targets_of
@@ -85,6 +86,7 @@ def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> _O
     if plan_id is None or not _same_leaves(plan_leaves(connection, plan_id), [leaf for _, leaf in leaves]):
         plan_id = create_plan(connection, basis, leaves)
         add_event(connection, "plan.created", plan_id=plan_id)
+        record_acknowledgements(connection, job, plan_id)
     plan = get_plan(connection, plan_id)
     targets = targets_of(tables, plan_leaves(connection, plan_id), plan.cutover)
     return _Order(job, plan_id, plan.since_xmin, swept, targets)

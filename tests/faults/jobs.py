@@ -61,6 +61,7 @@ max_drift = {max_drift}
 
 [[table]]
 name = "public.note"
+triggers = "fire"
 created_at = "created_at"
 author = "author_id"
 exempt = "is_live"
@@ -70,6 +71,7 @@ body = "text"
 
 [[table]]
 name = "public.note_archive"
+triggers = "fire"
 created_at = "created_at"
 author = "author_id"
 [table.columns]
@@ -77,6 +79,7 @@ body = "text"
 
 [[table]]
 name = "public.comment"
+triggers = "fire"
 created_at = "created_at"
 author = "author_id"
 [table.columns]
