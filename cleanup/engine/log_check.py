@@ -1,7 +1,7 @@
 """Proving the change log: every row against the chain of its batch, every batch against its head."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,30 +24,54 @@ class LogProblem:
 
 
 @dataclass(slots=True)
-class _Walk:
+class BatchEnd:
+    """How far a batch's rows have come: their number, and the chain value of the last one."""
+
     batch: BatchRow
     chain: bytes = CHAIN_START
     rows: int = 0
 
 
+class LogWalk:
+    """Takes a run's log rows by finding number, wherever they come from, and holds each against its batch's chain."""
+
+    def __init__(self, batches: Iterable[BatchRow]) -> None:
+        self._ends = {(batch.run_pass, batch.after_number): BatchEnd(batch) for batch in batches}
+        self._starts: dict[int, list[int]] = {}
+        for run_pass, after_number in sorted(self._ends):
+            self._starts.setdefault(run_pass, []).append(after_number)
+
+    def take(self, row: LogRow) -> LogProblem | None:
+        """What is wrong with the next row, if anything is."""
+        end = self._end_of(row)
+        if end is None:
+            return LogProblem(row.finding_number, "is in no batch: the row was added")
+        fits = _expected(row, end.chain) == row.chain
+        end.chain = row.chain
+        end.rows += 1
+        return None if fits else LogProblem(row.finding_number, "was changed, or the row before it is missing")
+
+    def ends(self) -> Iterable[BatchEnd]:
+        """Where the rows that were taken have led each batch."""
+        return self._ends.values()
+
+    def _end_of(self, row: LogRow) -> BatchEnd | None:
+        starts = self._starts.get(row.run_pass, [])
+        place = bisect_left(starts, row.finding_number)
+        if place == 0:
+            return None
+        end = self._ends[row.run_pass, starts[place - 1]]
+        return end if row.finding_number <= end.batch.through_number else None
+
+
 def check_log(connection: Connection, run: Run) -> list[LogProblem]:
     """Every problem of a run's log: rows changed, missing, added or reordered, and heads that do not fit."""
-    heads = batch_rows(connection, run.run_id)
-    problems: list[LogProblem] = []
-    walks: dict[tuple[int, int], _Walk] = {(head.run_pass, head.after_number): _Walk(head) for head in heads}
-    ordered = {run_pass: sorted(after for p, after in walks if p == run_pass) for run_pass, _ in walks}
-    for row in all_log_rows(connection, run.run_id):
-        walk = _walk_of(row, walks, ordered)
-        if walk is None:
-            problems.append(LogProblem(row.finding_number, "is in no batch: the row was added"))
-            continue
-        if _expected(row, walk.chain) != row.chain:
-            problems.append(LogProblem(row.finding_number, "was changed, or the row before it is missing"))
-        walk.chain = row.chain
-        walk.rows += 1
-    for walk in walks.values():
-        problems += _judge_batch(walk)
-    if run.log_head is not None and run.log_head != run_head(heads):
+    batches = batch_rows(connection, run.run_id)
+    walk = LogWalk(batches)
+    problems = [problem for row in all_log_rows(connection, run.run_id) if (problem := walk.take(row))]
+    for end in walk.ends():
+        problems += _judge_batch(end)
+    if run.log_head is not None and run.log_head != run_head(batches):
         problems.append(LogProblem(None, "the head of the run does not fit its batches"))
     return problems
 
@@ -58,15 +82,6 @@ def all_log_rows(connection: Connection, run_id: int) -> Iterator[LogRow]:
     while page := page_of_log(connection, run_id, after, _NO_END, _PAGE):
         yield from page
         after = page[-1].finding_number
-
-
-def _walk_of(row: LogRow, walks: dict[tuple[int, int], _Walk], ordered: dict[int, list[int]]) -> _Walk | None:
-    starts = ordered.get(row.run_pass, [])
-    place = bisect_left(starts, row.finding_number)
-    if place == 0:
-        return None
-    walk = walks[row.run_pass, starts[place - 1]]
-    return walk if row.finding_number <= walk.batch.through_number else None
 
 
 def _expected(row: LogRow, previous: bytes) -> bytes:
@@ -84,7 +99,7 @@ def _expected(row: LogRow, previous: bytes) -> bytes:
     return link(previous, row_digest(row, written))
 
 
-def _judge_batch(walk: _Walk) -> Iterator[LogProblem]:
-    name = f"batch pass {walk.batch.run_pass} after {walk.batch.after_number}"
-    if walk.rows != walk.batch.log_rows:
-        yield LogProblem(None, f"{name} has {walk.rows} log rows instead of {walk.batch.log_rows}")
+def _judge_batch(end: BatchEnd) -> Iterator[LogProblem]:
+    name = f"batch pass {end.batch.run_pass} after {end.batch.after_number}"
+    if end.rows != end.batch.log_rows:
+        yield LogProblem(None, f"{name} has {end.rows} log rows instead of {end.batch.log_rows}")
