@@ -1,0 +1,272 @@
+"""Steps of plan, apply and rollback at which the server holds the processes of a job, to do them harm just there.
+
+A trigger waits for an advisory lock that the test has taken, a COMMIT for a standby that does not exist, a read for
+the lock on its table. What lies in the client, between two round trips, is reached by way of such a gate: a process
+is stopped there with SIGSTOP, the gate opens, and the server says when it has nothing more to do for it.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import psycopg
+
+from cleanup.demo.server import Server
+from tests.faults.jobs import Connection, Process, Site, wait_for
+
+_ADVISORY_CLASS: Final = 77
+_LANE: Final = re.compile(r" lane (\d+)")
+
+
+class Hold(Enum):
+    """What a step waits for, as pg_stat_activity names it: type and event."""
+
+    TRIGGER = ("Lock", "advisory")
+    COMMIT = ("IPC", "SyncRep")
+    TABLE = ("Lock", "relation")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Where the server holds a session: at a trigger, at the COMMIT of a trigger's transaction, or at a table's lock.
+
+    `place` is the trigger's event and table; for TABLE it is the table, and `query` a part of the statement.
+    """
+
+    hold: Hold
+    place: str
+    query: str = ""
+
+
+_EACH_ROW: Final = "FOR EACH ROW WHEN"
+
+
+class Step(Enum):
+    """The steps in the order in which a verb takes them; the value is what the fault table says of each."""
+
+    PLAN_CREATED = "plan created, not committed"
+    CHUNK_CLAIMED = "chunk of the plan claimed, not committed"
+    READ_BEGUN = "read asked for"
+    READING = "in the middle of the read"
+    CHUNK_FINISHED = "chunk finished, no finding sent"
+    SENDING = "in the middle of the COPY of findings"
+    CHUNK_COMMITTING = "COMMIT of findings sent"
+    CHUNK_COMMITTED = "findings committed, not heard"
+    DIGESTING = "digest pass"
+    PLAN_FINISHED = "digest written, not committed"
+    PLAN_COMMITTING = "COMMIT of the plan sent"
+
+    RUN_CREATED = "run created, not committed"
+    RUN_CHUNK_CLAIMED = "chunk of the run claimed, not committed"
+    BEFORE_LOCK = "before the lock"
+    AFTER_LOCK = "after the lock, before the write"
+    WRITING = "in the middle of the write"
+    BEFORE_LOG = "after the write, before the log"
+    BEFORE_CHECKPOINT = "after the log, before the checkpoint"
+    CHECKPOINTED = "after the checkpoint, before the COMMIT"
+    COMMITTING = "COMMIT sent"
+    COMMITTED = "committed, not heard"
+    CHUNK_ENDED = "end of a chunk, not committed"
+    RUN_CLOSED = "run closed, not committed"
+    RUN_COMMITTING = "COMMIT of the run's end sent"
+
+    @property
+    def number(self) -> int:
+        """The step's own advisory lock."""
+        return list(Step).index(self)
+
+
+_GATES: Final = {
+    Step.PLAN_CREATED: Gate(Hold.TRIGGER, "AFTER INSERT ON cleanup.plan FOR EACH ROW"),
+    Step.CHUNK_CLAIMED: Gate(
+        Hold.TRIGGER, f"AFTER INSERT OR UPDATE OF attempt ON cleanup.chunk {_EACH_ROW} (NEW.state = 'claimed')"
+    ),
+    Step.READ_BEGUN: Gate(Hold.TABLE, "public.note", "COPY ("),
+    Step.CHUNK_FINISHED: Gate(Hold.TRIGGER, f"AFTER UPDATE ON cleanup.chunk {_EACH_ROW} (NEW.state = 'done')"),
+    Step.SENDING: Gate(Hold.TRIGGER, f"BEFORE INSERT ON cleanup.finding {_EACH_ROW} (NEW.finding_number % 10 = 5)"),
+    Step.CHUNK_COMMITTING: Gate(Hold.COMMIT, f"AFTER UPDATE ON cleanup.chunk {_EACH_ROW} (NEW.state = 'done')"),
+    Step.DIGESTING: Gate(Hold.TABLE, "cleanup.plan_column", "finding_hash"),
+    Step.PLAN_FINISHED: Gate(Hold.TRIGGER, f"AFTER UPDATE ON cleanup.plan {_EACH_ROW} (NEW.state = 'finished')"),
+    Step.PLAN_COMMITTING: Gate(Hold.COMMIT, f"AFTER UPDATE ON cleanup.plan {_EACH_ROW} (NEW.state = 'finished')"),
+    Step.RUN_CREATED: Gate(Hold.TRIGGER, "AFTER INSERT ON cleanup.run FOR EACH ROW"),
+    Step.RUN_CHUNK_CLAIMED: Gate(
+        Hold.TRIGGER, f"AFTER UPDATE OF attempt ON cleanup.run_chunk {_EACH_ROW} (NEW.state = 'claimed')"
+    ),
+    Step.BEFORE_LOCK: Gate(Hold.TRIGGER, "AFTER INSERT ON cleanup.batch FOR EACH ROW"),
+    Step.WRITING: Gate(Hold.TRIGGER, f"BEFORE UPDATE ON public.{{}} {_EACH_ROW} (NEW.author_id % 4 = 2)"),
+    Step.BEFORE_LOG: Gate(Hold.TRIGGER, "BEFORE INSERT ON cleanup.change_log FOR EACH STATEMENT"),
+    Step.BEFORE_CHECKPOINT: Gate(Hold.TRIGGER, "BEFORE UPDATE ON cleanup.batch FOR EACH ROW"),
+    Step.CHECKPOINTED: Gate(Hold.TRIGGER, "AFTER UPDATE ON cleanup.batch FOR EACH ROW"),
+    Step.COMMITTING: Gate(Hold.COMMIT, "AFTER UPDATE ON cleanup.batch FOR EACH ROW"),
+    Step.CHUNK_ENDED: Gate(Hold.TRIGGER, f"AFTER UPDATE ON cleanup.run_chunk {_EACH_ROW} (NEW.state = 'done')"),
+    Step.RUN_CLOSED: Gate(Hold.TRIGGER, f"AFTER UPDATE ON cleanup.run {_EACH_ROW} (NEW.state = 'finished')"),
+    Step.RUN_COMMITTING: Gate(Hold.COMMIT, f"AFTER UPDATE ON cleanup.run {_EACH_ROW} (NEW.state = 'finished')"),
+}
+# Behind which gate a step in the client lies, and how the server shows that its process is there.
+_BEYOND: Final = {
+    Step.READING: (Step.READ_BEGUN, "wait_event = 'ClientWrite'"),
+    Step.CHUNK_COMMITTED: (Step.CHUNK_COMMITTING, "state = 'idle'"),
+    Step.AFTER_LOCK: (Step.BEFORE_LOCK, "state = 'idle in transaction'"),
+    Step.COMMITTED: (Step.COMMITTING, "state = 'idle'"),
+}
+_FUNCTION: Final = f"""
+CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('application_name') NOT LIKE 'cleanup%' THEN
+        RETURN NEW;
+    ELSIF tg_argv[1] = 'TRIGGER' THEN
+        PERFORM pg_advisory_xact_lock_shared({_ADVISORY_CLASS}, tg_argv[0]::int);
+    ELSIF NOT pg_try_advisory_xact_lock_shared({_ADVISORY_CLASS}, tg_argv[0]::int) THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+    RETURN NEW;
+END $$"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A session that waits at a gate; `lane` is None for the job's own."""
+
+    pid: int
+    lane: int | None
+
+
+def let_commits_be_held(server: Server) -> None:
+    """Let the server wait for a standby that does not exist, where a transaction asks for one; restarts it."""
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        connection.execute("ALTER SYSTEM SET synchronous_commit = 'local'")
+    server.restart()
+
+
+def build_gates(site: Site) -> None:
+    """Put every gate into the site's database, open; before the plan, whose fingerprint knows triggers."""
+    with site.connect() as connection:
+        connection.execute(_FUNCTION.encode())
+        for step, gate in _GATES.items():
+            if gate.hold is Hold.TABLE:
+                continue
+            tables = ("note", "note_archive", "comment") if "{}" in gate.place else ("",)
+            for table in tables:
+                connection.execute(
+                    f"CREATE TRIGGER hold_{step.name.lower()} {gate.place.format(table)}"
+                    f" EXECUTE FUNCTION public.hold({step.number}, '{gate.hold.name}')".encode()
+                )
+
+
+class Gatekeeper:
+    """Closes the gate of one step, sees who waits there, and opens it; on a connection of its own."""
+
+    def __init__(self, connection: Connection, site: Site, step: Step) -> None:
+        self._connection = connection
+        self._site = site
+        self._step, self._beyond = _BEYOND.get(step, (step, ""))
+        self._gate = _GATES[self._step]
+        self._table_lock: _TableLock | None = None
+        self._is_open = False
+
+    @property
+    def lies_beyond(self) -> bool:
+        """Whether the step lies behind its gate, in the client."""
+        return bool(self._beyond)
+
+    def close(self) -> None:
+        """Before the job starts, so that whoever comes to the step waits."""
+        if self._gate.hold is not Hold.TABLE:
+            self._connection.execute("SELECT pg_advisory_lock(%s, %s)", (_ADVISORY_CLASS, self._step.number))
+        elif self._step is Step.DIGESTING:
+            self._table_lock = _TableLock(self._site, self._gate.place)
+
+    def wait(self, process: Process) -> Held:
+        """Until somebody waits at the gate."""
+        if self._step is Step.READ_BEGUN:
+            self._close_before_the_read(process)
+        wait_for(f"the step '{self._step.value}'", lambda: bool(self.held()), process=process)
+        return self.held()[0]
+
+    def held(self) -> list[Held]:
+        """The sessions at the gate."""
+        rows = self._connection.execute(
+            "SELECT pid, application_name FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name LIKE 'cleanup %%' AND (wait_event_type, wait_event) = (%s, %s)"
+            " AND query LIKE %s ORDER BY application_name",
+            (*self._gate.hold.value, f"%{self._gate.query}%"),
+        ).fetchall()
+        return [Held(int(str(pid)), _lane_of(str(name))) for pid, name in rows]
+
+    def open(self) -> None:
+        """Let everybody go on."""
+        self._is_open = True
+        if self._table_lock is not None:
+            self._table_lock.release()
+            self._table_lock = None
+        else:
+            self._connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_ADVISORY_CLASS, self._step.number))
+
+    def wait_until(self, what: str, happened: Callable[[], bool]) -> None:
+        """Wait for something, and meanwhile keep an open gate from holding whoever was on the way to it."""
+        wait_for(what, lambda: self._let_through() or happened())
+
+    def wait_beyond(self, held: Held) -> None:
+        """Until the server has nothing more to do for the session, whose process stands still."""
+        reached = f"SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND {self._beyond}"
+        self.wait_until("the step behind the gate", lambda: self._site.number(reached, held.pid) == 1)
+
+    def terminate(self, held: list[Held]) -> None:
+        """End the sessions at the gate, and so what they have not committed."""
+        for one in held:
+            self._connection.execute("SELECT pg_terminate_backend(%s)", (one.pid,))
+
+    def _let_through(self) -> bool:
+        if self._is_open and self._gate.hold is Hold.COMMIT:
+            # They are committed already; what is called off is the wait for the standby.
+            for one in self.held():
+                self._connection.execute("SELECT pg_cancel_backend(%s)", (one.pid,))
+        return False
+
+    def _close_before_the_read(self, process: Process) -> None:
+        # Claiming reads the same table: so the lock is asked for while a lane holds its claim, and comes next.
+        claim = Gatekeeper(self._connection, self._site, Step.CHUNK_CLAIMED)
+        claim.wait(process)
+        self._table_lock = _TableLock(self._site, self._gate.place)
+        claim.open()
+
+
+@contextmanager
+def gate_closed(site: Site, step: Step) -> Iterator[Gatekeeper]:
+    """A step's gate, closed."""
+    with site.connect() as connection:
+        keeper = Gatekeeper(connection, site, step)
+        keeper.close()
+        if step in (Step.READ_BEGUN, Step.READING):
+            Gatekeeper(connection, site, Step.CHUNK_CLAIMED).close()
+        yield keeper
+
+
+def _lane_of(application_name: str) -> int | None:
+    found = _LANE.search(application_name)
+    return int(found[1]) if found else None
+
+
+class _TableLock:
+    """A table's strongest lock, asked for in a thread since it may have to wait for its turn."""
+
+    def __init__(self, site: Site, table: str) -> None:
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._hold, args=(site, table))
+        self._thread.start()
+        asked = "SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND mode = 'AccessExclusiveLock'"
+        wait_for("the lock to be asked for", lambda: site.number(asked, table) > 0)
+
+    def _hold(self, site: Site, table: str) -> None:
+        with site.connect() as connection, connection.transaction():
+            connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE".encode())
+            self._released.wait()
+
+    def release(self) -> None:
+        self._released.set()
+        self._thread.join()
