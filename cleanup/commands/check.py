@@ -34,8 +34,7 @@ def _lines(results: Sequence[CheckResult]) -> Iterator[str]:
     for level in _SEVEREST_FIRST:
         for result in results:
             if result.level is level:
-                subject = f" {result.subject}" if result.subject else ""
                 taken = " (acknowledged)" if result.acknowledged else ""
-                yield f"{level.value:5} {result.name.value}{subject}: {result.value}{taken}"
+                yield f"{level.value:5} {result.place}: {result.value}{taken}"
                 if result.hint:
                     yield f"      HINT: {result.hint}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import psycopg
 
@@ -12,7 +12,8 @@ from cleanup.db.retry import is_transient
 from cleanup.db.tables import Table
 
 _Answer = TypeVar("_Answer")
-_STOPPED = "57014"
+_STOPPED: Final = "57014"
+_LOCKED: Final = "55P03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def attempt(connection: Connection, question: Callable[[], _Answer]) -> _Answer 
         with connection.transaction():
             return question()
     except psycopg.Error as error:
-        if is_transient(error) and error.sqlstate != _STOPPED:
+        # A lock that somebody holds, or a question that takes too long, says something itself.
+        if is_transient(error) and error.sqlstate not in (_STOPPED, _LOCKED):
             raise
         return Unreadable(error.sqlstate or "")
 

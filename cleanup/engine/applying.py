@@ -116,7 +116,7 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
         run_id = apply_run_of(connection, plan_id)
     if run_id is None:
         approval = require_approval(connection, plan, now)
-        checks = require_preflight(connection, job)
+        checks = require_preflight(connection, job, plan_id)
         require_signed_findings(connection, plan)
         require_little_drift(connection, plan_id, targets, job.config.approval)
         terms = RunTerms(actionable_findings(connection, plan_id), job.config.retention.days, VERSION)

@@ -7,7 +7,7 @@ SELECT n.nspname || '.' || c.relname, a.attname::text,
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE c.oid = ANY (%(leaves)s::oid[]) AND a.attname = ANY (%(columns)s::text[])
+ WHERE c.oid IN (SELECT unnest(%(leaves)s::bigint[])::oid) AND a.attname = ANY (%(columns)s::text[])
  ORDER BY 1, 2;
 
 -- name: row_security
@@ -15,7 +15,7 @@ SELECT n.nspname || '.' || c.relname, a.attname::text,
 SELECT n.nspname || '.' || c.relname
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(leaves)s::oid[]) AND pg_catalog.row_security_active(c.oid)
+ WHERE c.oid IN (SELECT unnest(%(leaves)s::bigint[])::oid) AND pg_catalog.row_security_active(c.oid)
  ORDER BY 1;
 
 -- name: rules
@@ -24,7 +24,7 @@ SELECT r.rulename::text, min(n.nspname || '.' || c.relname), count(*)
   FROM pg_catalog.pg_rewrite AS r
   JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE r.ev_class = ANY (%(leaves)s::oid[]) AND r.ev_type = '2' AND r.ev_enabled <> 'D'
+ WHERE r.ev_class IN (SELECT unnest(%(leaves)s::bigint[])::oid) AND r.ev_type = '2' AND r.ev_enabled <> 'D'
  GROUP BY r.rulename
  ORDER BY 1;
 
@@ -46,23 +46,24 @@ SELECT a.attname::text, array_agg(DISTINCT w.attname::text)
 SELECT o.conname::text, array_agg(DISTINCT a.attname::text)
   FROM pg_catalog.pg_constraint AS o
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = o.conrelid AND a.attnum = ANY (o.conkey)
- WHERE o.conrelid = ANY (%(leaves)s::oid[]) AND o.contype = 'c' AND a.attname = ANY (%(columns)s::text[])
+ WHERE o.conrelid IN (SELECT unnest(%(leaves)s::bigint[])::oid) AND o.contype = 'c'
+   AND a.attname = ANY (%(columns)s::text[])
  GROUP BY o.conname
  ORDER BY 1;
 
 -- name: foreign_keys
 -- Foreign keys on a written column, from either side; of a partitioned table only its own, not its partitions' copies.
 SELECT o.conname::text, o.conrelid::regclass::text, o.confrelid::regclass::text,
-       o.conrelid = ANY (%(relations)s::oid[]) AND EXISTS (
+       o.conrelid IN (SELECT unnest(%(relations)s::bigint[])::oid) AND EXISTS (
            SELECT FROM pg_catalog.pg_attribute AS a
             WHERE a.attrelid = o.conrelid AND a.attnum = ANY (o.conkey) AND a.attname = ANY (%(columns)s::text[])),
        o.confupdtype::text
   FROM pg_catalog.pg_constraint AS o
  WHERE o.contype = 'f' AND o.conparentid = 0
    AND (EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
-                 WHERE o.conrelid = ANY (%(relations)s::oid[]) AND a.attrelid = o.conrelid
+                 WHERE o.conrelid IN (SELECT unnest(%(relations)s::bigint[])::oid) AND a.attrelid = o.conrelid
                    AND a.attnum = ANY (o.conkey) AND a.attname = ANY (%(columns)s::text[]))
      OR EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
-                 WHERE o.confrelid = ANY (%(relations)s::oid[]) AND a.attrelid = o.confrelid
+                 WHERE o.confrelid IN (SELECT unnest(%(relations)s::bigint[])::oid) AND a.attrelid = o.confrelid
                    AND a.attnum = ANY (o.confkey) AND a.attname = ANY (%(columns)s::text[])))
  ORDER BY 1, 2;

@@ -10,7 +10,8 @@ SELECT t.tgname::text, min(n.nspname || '.' || c.relname), count(*)::int,
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid
   JOIN pg_catalog.pg_language AS l ON l.oid = f.prolang
- WHERE t.tgrelid = ANY (%(leaves)s::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 16 <> 0
+ WHERE t.tgrelid IN (SELECT unnest(%(leaves)s::bigint[])::oid)
+   AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 16 <> 0
    AND (t.tgattr::text = '' OR EXISTS (
         SELECT FROM pg_catalog.pg_attribute AS a
          WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr::int2[]) AND a.attname = ANY (%(columns)s::text[])))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.checking import SCHEMA, Site, new_site
+from tests.integration.checking import Site, new_site
 from tests.integration.jobs import Job
 
 
@@ -16,5 +16,4 @@ def site(database_dsn: str, tmp_path: Path) -> Site:
 
 def test_a_quiet_database_blocks_nothing(site: Site) -> None:
     answer = site.job.done("check")
-    print(answer.out)
     assert answer.out.startswith("check: 0 block, ")

@@ -1,18 +1,31 @@
 """The preflight as a whole: what `cleanup check` looks at, and what `apply` insists on before it creates a run."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from cleanup.check_names import CheckName
 from cleanup.db.connection import Connection
 from cleanup.db.events import add_event
-from cleanup.engine.checks import ledger, tables, triggers
+from cleanup.engine.checks import (
+    copies,
+    dependents,
+    health,
+    indexes,
+    ledger,
+    replication,
+    server,
+    server_logs,
+    tables,
+    triggers,
+)
 from cleanup.engine.checks.result import CheckResult, Level, acknowledge
 from cleanup.engine.checks.setting import Area, Setting
+from cleanup.engine.checks.space import Expected, expected_of_plan, space
 from cleanup.engine.job import Job
 from cleanup.errors import PreflightBlocked
 
-# Cheap questions to the catalog and the server's statistics.
+# Cheap questions, to the catalog and to the server's statistics; none reads a post.
 _AREAS: Final = (
     Area(CheckName.PRIMARY, ledger.primary),
     Area(CheckName.LEDGER, ledger.ledger),
@@ -22,35 +35,61 @@ _AREAS: Final = (
     Area(CheckName.TRIGGERS, triggers.triggers),
     Area(CheckName.TRIGGER_SUPPRESSION, triggers.trigger_suppression),
     Area(CheckName.RULES, tables.rules),
+    Area(CheckName.FOREIGN_KEYS, dependents.dependents),
+    Area(CheckName.INDEXES, indexes.index_checks),
+    Area(CheckName.AUTOVACUUM, health.storage),
+    Area(CheckName.PARTITIONS, health.partitions),
+    Area(CheckName.LONG_TRANSACTIONS, health.long_transactions),
+    Area(CheckName.COLLATIONS, health.collations),
+    Area(CheckName.PUBLICATIONS, replication.publications),
+    Area(CheckName.REPLICATION_SLOTS, replication.replication_slots),
+    Area(CheckName.STANDBYS, replication.streams),
+    Area(CheckName.SUBSCRIPTIONS, replication.subscriptions),
+    Area(CheckName.SERVER_SETTINGS, server.server_settings),
+    Area(CheckName.CHECKPOINTS, server.checkpoints),
+    Area(CheckName.TIMEOUTS, server.timeouts),
+    Area(CheckName.CONNECTIONS, server.connections),
+    Area(CheckName.ARCHIVING, server.archiving),
+    Area(CheckName.BASE_BACKUP, server.backup),
+    Area(CheckName.LOG_PARAMETERS, server_logs.server_logs),
+    Area(CheckName.HISTORY_TABLES, copies.copies),
 )
 
 
-def look_at(connection: Connection, job: Job) -> list[CheckResult]:
-    """Every check but those that read posts, in one transaction; nothing is raised for what they find."""
+def set_out(connection: Connection, job: Job) -> tuple[Setting, list[CheckResult]]:
+    """The configured tables as far as they can be described, and how each came out."""
     posts, results = tables.describe_posts(connection, job)
-    setting = Setting(connection, job, tuple(posts))
-    for area in _AREAS:
-        results += area.results(setting)
-    return acknowledge(results, job.config.check.acknowledge)
+    return Setting(connection, job, tuple(posts)), results
+
+
+def look_around(setting: Setting) -> list[CheckResult]:
+    """Every check that reads no post; nothing is raised for what is found."""
+    return [result for area in _AREAS for result in area.results(setting)]
+
+
+def look_for_space(setting: Setting, expected: Expected) -> list[CheckResult]:
+    """The forecast, and the disk."""
+    return Area(CheckName.SPACE_FORECAST, partial(space, expected=expected)).results(setting)
 
 
 def require_no_block(results: Sequence[CheckResult]) -> None:
     """Raise PreflightBlocked where anything blocks."""
     blocking = [result for result in results if result.level is Level.BLOCK]
     if blocking:
-        lines = [
-            f"{result.name.value}{f' {result.subject}' if result.subject else ''}: {result.value}"
-            for result in blocking
-        ]
         raise PreflightBlocked(
-            "\n".join([f"{len(blocking)} check(s) block:", *lines]),
+            "\n".join(
+                [f"{len(blocking)} check(s) block:", *(f"{result.place}: {result.value}" for result in blocking)]
+            ),
             hint="`cleanup check` shows each with its way out; runbooks/check.md explains them.",
         )
 
 
-def require_preflight(connection: Connection, job: Job) -> list[CheckResult]:
+def require_preflight(connection: Connection, job: Job, plan_id: int) -> list[CheckResult]:
     """Look again before a run is created; raise PreflightBlocked. What is returned may hold acknowledged risks."""
-    results = look_at(connection, job)
+    setting, results = set_out(connection, job)
+    results += look_around(setting)
+    results += look_for_space(setting, expected_of_plan(setting, plan_id))
+    results = acknowledge(results, job.config.check.acknowledge)
     require_no_block(results)
     return results
 

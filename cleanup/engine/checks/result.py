@@ -33,6 +33,11 @@ class CheckResult:
     hint: str = ""
     acknowledged: bool = False
 
+    @property
+    def place(self) -> str:
+        """Its name, and what it is about."""
+        return f"{self.name.value} {self.subject}" if self.subject else self.name.value
+
 
 def ok(name: CheckName, subject: str, value: str) -> CheckResult:
     """All is well."""
