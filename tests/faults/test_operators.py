@@ -7,8 +7,10 @@ import time
 import pytest
 
 from tests.faults.conftest import MakeSite, heavy
-from tests.faults.jobs import Pace, Process, Site, body_of, slow_updates, wait_for
+from tests.faults.jobs import Pace, Site, body_of, slow_updates, wait_for
 from tests.faults.stepping import Authors
+from tests.faults.work import WRITERS, Work
+from tests.plugins.fault_table import Faults, Measured
 
 INTERRUPTED = 4
 ROWS = 200
@@ -27,14 +29,6 @@ def planned(site: Site, plan: int) -> int:
     return site.number("SELECT sum(actionable)::bigint FROM cleanup.chunk WHERE plan_id = %s", plan)
 
 
-def in_the_middle(site: Site, process: Process, run_id: int | None = None) -> None:
-    wait_for(
-        "the middle of the run",
-        lambda: site.number("SELECT count(*) FROM cleanup.batch WHERE run_id > %s", run_id or 0) >= 10,
-        process=process,
-    )
-
-
 def lanes_at_work(site: Site) -> int:
     return site.number(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -43,44 +37,36 @@ def lanes_at_work(site: Site) -> int:
 
 
 @heavy
-def test_two_operators_apply_at_once(make_site: MakeSite) -> None:
-    site = slow_site(make_site)
-    original = site.everything()
-    plan = site.approved_plan()
-    first, second = site.start("apply", str(plan)), site.start("apply", str(plan))
-    wait_for("the lanes of both", lambda: lanes_at_work(site) == 4, process=first)
-    ended = [first.end(), second.end()]
+@pytest.mark.parametrize("verb", WRITERS)
+def test_two_operators_start_the_same_run_at_once(make_site: MakeSite, faults: Faults, verb: str) -> None:
+    """Both work on it; there is one run, created once and ended once."""
+    work = Work(slow_site(make_site), verb, faults, "two operators start the same run")
+    site = work.site
+    processes = [work.start(), work.start()]
+    wait_for("the lanes of both", lambda: lanes_at_work(site) == 4, process=processes[0])
+    ended = [process.end() for process in processes]
     assert [one.status for one in ended] == [0, 0], [one.err for one in ended]
-    run = site.run_of(plan)
-    site.require_sound(run, planned=planned(site, plan))
-    assert site.rows("SELECT name, count(*) FROM cleanup.event WHERE run_id = %s GROUP BY name ORDER BY 1", run) == [
-        ("run.created", 1),
-        ("run.finished", 1),
-    ]
-    first, second = site.start("rollback", str(run)), site.start("rollback", str(run))
-    wait_for("the lanes of both", lambda: lanes_at_work(site) == 4, process=first)
-    assert [first.end().status, second.end().status] == [0, 0]
-    assert site.number("SELECT count(*) FROM cleanup.run WHERE kind = 'rollback'") == 1
-    site.require_sound(site.last_run(), planned=planned(site, plan))
-    assert site.everything() == original
+    assert {one.out for one in ended} == {ended[0].out}, "they say different things of the same run"
+    assert site.rows(
+        "SELECT name, count(*) FROM cleanup.event WHERE run_id = %s GROUP BY name ORDER BY 1", work.run
+    ) == [("run.created", 1), ("run.finished", 1)]
+    work.settle()
 
 
 @heavy
-def test_one_of_two_operators_stops_and_the_other_goes_on(make_site: MakeSite) -> None:
+@pytest.mark.parametrize("verb", WRITERS)
+def test_one_of_two_operators_stops_and_the_other_goes_on(make_site: MakeSite, faults: Faults, verb: str) -> None:
     """The run is not interrupted under the lanes of the one who goes on."""
-    site = slow_site(make_site)
-    plan = site.approved_plan()
-    stays, leaves = site.start("apply", str(plan)), site.start("apply", str(plan))
-    wait_for("the lanes of both", lambda: lanes_at_work(site) == 4, process=leaves)
+    work = Work(slow_site(make_site), verb, faults, "one of two operators stops")
+    stays, leaves = work.start(), work.start()
+    wait_for("the lanes of both", lambda: lanes_at_work(work.site) == 4, process=leaves)
     leaves.signal(signal.SIGTERM)
     left = leaves.end()
     assert left.status == INTERRUPTED, left.err
     assert "another job goes on with it" in left.err
     ended = stays.end()
     assert ended.status == 0, ended.err
-    run = site.run_of(plan)
-    site.require_sound(run, planned=planned(site, plan))
-    assert site.value("SELECT state FROM cleanup.run WHERE run_id = %s", run) == "finished"
+    work.settle()
 
 
 @heavy
@@ -95,16 +81,11 @@ def test_one_of_two_operators_stops_and_the_other_goes_on(make_site: MakeSite) -
         pytest.param("rollback", "Ctrl-C", marks=pytest.mark.long),
     ],
 )
-def test_a_signal_ends_the_run_between_batches(make_site: MakeSite, verb: str, how: str) -> None:
-    site = slow_site(make_site)
-    plan = site.approved_plan()
-    words, before = ["apply", str(plan)], 0
-    if verb == "rollback":
-        site.run(*words)
-        before = site.run_of(plan)
-        words = ["rollback", str(before)]
-    process = site.start(*words)
-    in_the_middle(site, process, before)
+def test_a_signal_ends_the_run_between_batches(make_site: MakeSite, faults: Faults, verb: str, how: str) -> None:
+    work = Work(slow_site(make_site), verb, faults, f"{how} ends the job")
+    site = work.site
+    process = work.start()
+    wait_for("the middle of the run", work.has_come_to(10), process=process)
     if how == "Ctrl-C":
         # The terminal's: to every process of the job.
         os.killpg(process.process.pid, signal.SIGINT)
@@ -113,29 +94,28 @@ def test_a_signal_ends_the_run_between_batches(make_site: MakeSite, verb: str, h
     ended = process.end()
     assert ended.status == INTERRUPTED, ended.err
     assert "CLN-401" in ended.err
-    assert f"cleanup {' '.join(words)}" in ended.err, "the command to go on with is not named"
+    assert f"cleanup {' '.join(work.words)}" in ended.err, "the command to go on with is not named"
     assert "Traceback" not in ended.err
-    run = site.last_run()
+    run = work.run
     assert site.value("SELECT state FROM cleanup.run WHERE run_id = %s", run) == "interrupted"
     assert site.number("SELECT count(*) FROM cleanup.run_chunk WHERE state = 'claimed'") == 0
     assert site.number("SELECT count(*) FROM cleanup.run_chunk WHERE run_id = %s AND state <> 'done'", run) > 0
-    site.run(*words)
-    assert site.last_run() == run
-    site.require_sound(run, planned=planned(site, plan))
+    work.run_again()
+    work.settle()
 
 
 @heavy
 @pytest.mark.parametrize("how", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.long)])
-def test_a_signal_ends_a_plan_between_chunks(make_site: MakeSite, how: str) -> None:
-    site = make_site(400, Pace(chunk_rows=5))
-    process = site.start("plan")
-    wait_for("a chunk", lambda: site.number("SELECT count(*) FROM cleanup.chunk WHERE state = 'done'") > 3)
+def test_a_signal_ends_a_plan_between_chunks(make_site: MakeSite, faults: Faults, how: str) -> None:
+    work = Work(make_site(400, Pace(chunk_rows=5)), "plan", faults, f"{how} ends the job")
+    process = work.start()
+    wait_for("a chunk", work.has_come_to(4), process=process)
     process.signal(signal.Signals[how])
     ended = process.end()
     assert ended.status == INTERRUPTED, ended.err
-    assert site.value("SELECT state FROM cleanup.plan") == "scanning"
-    site.run("plan")
-    assert site.rows("SELECT state FROM cleanup.plan") == [("finished",)]
+    assert work.site.value("SELECT state FROM cleanup.plan") == "scanning"
+    work.run_again()
+    work.settle()
 
 
 GATE = """
@@ -145,8 +125,9 @@ CREATE TRIGGER gate AFTER INSERT ON cleanup.batch FOR EACH ROW EXECUTE FUNCTION 
 """
 
 
-def test_a_lane_that_stands_still_is_thrown_out(make_site: MakeSite) -> None:
+def test_a_lane_that_stands_still_is_thrown_out(make_site: MakeSite, faults: Faults) -> None:
     """Stopped while it holds row locks: authors get their rows, another lane its work, and it does nothing twice."""
+    case = faults.case("SIGSTOP of a lane that holds row locks", "apply")
     site = make_site(ROWS, Pace(lanes=2, chunk_rows=50, batch_rows_max=20, lock_timeout_ms=30_000, lock_target_ms=500))
     site.do("TRUNCATE note_archive, comment", *GATE.strip().split(";\n"))
     plan = site.approved_plan()
@@ -190,5 +171,6 @@ def test_a_lane_that_stands_still_is_thrown_out(make_site: MakeSite) -> None:
     assert ended.status == 0, ended.err
     assert site.number("SELECT count(*) FROM cleanup.batch") == batches, "the lane did something after all"
     run = site.run_of(plan)
-    site.require_sound(run, planned=planned(site, plan))
+    measured = site.require_sound(run, planned=planned(site, plan))
     assert site.value("SELECT body FROM note WHERE id = %s", number) == site.redacted(f"{body_of('note', number)}尾")
+    case.settle(measured + Measured(rows_lost=site.left_in_scope()))
