@@ -58,6 +58,18 @@ class UsageInvalid(UsageOrConfigError):
     code = "CLN-204"
 
 
+class FolderUnusable(UsageOrConfigError):
+    """A folder for an archive is not empty, or can not be written."""
+
+    code = "CLN-205"
+
+
+class LibraryMissing(UsageOrConfigError):
+    """A library that only this option needs is not installed."""
+
+    code = "CLN-206"
+
+
 class Refused(CleanupError):
     """What was asked for is not allowed as things stand; nothing was changed."""
 
@@ -134,6 +146,54 @@ class RunUnfinished(Refused):
     """The run is still open, so it can not be rolled back or verified as a whole."""
 
     code = "CLN-112"
+
+
+class RollbackDiffers(Refused):
+    """Another part of the run is being rolled back, and has not ended."""
+
+    code = "CLN-113"
+
+
+class RunEnded(Refused):
+    """The run is closed, or is being closed: nothing can be asked of it any more."""
+
+    code = "CLN-120"
+
+
+class RunCancelled(Refused):
+    """Somebody has cancelled the run; every batch is complete, and the rest is not done."""
+
+    code = "CLN-121"
+
+
+class LogPurged(Refused):
+    """The run's log was purged: the texts that it removed are in archives alone, if anywhere."""
+
+    code = "CLN-114"
+
+
+class LogInUse(Refused):
+    """A rollback is open, and reads the logs."""
+
+    code = "CLN-115"
+
+
+class LogRetained(Refused):
+    """The run's log is to be kept for longer than that."""
+
+    code = "CLN-116"
+
+
+class ArchiveDiffers(Refused):
+    """The archive is not, byte for byte, an export of that run's log that this ledger knows."""
+
+    code = "CLN-117"
+
+
+class LogNotWhole(Refused):
+    """The run's log does not fit its heads, so it makes no archive that could prove itself."""
+
+    code = "CLN-118"
 
 
 class PreflightFailed(CleanupError):

@@ -1,4 +1,4 @@
-"""cleanup rollback: undo a run."""
+"""cleanup rollback: undo a run, or a part of it."""
 
 from pathlib import Path
 
@@ -7,15 +7,51 @@ import click
 from cleanup.commands.options import OutputFormat, format_option, job_options, load_job
 from cleanup.commands.progress import RunProgress
 from cleanup.commands.run_ending import print_run
+from cleanup.commands.selecting import selection_options
+from cleanup.db.selection import Selection
+from cleanup.engine.job import Job
+from cleanup.engine.rollback_preview import preview_rollback
 from cleanup.engine.rolling_back import roll_back
+from cleanup.report.as_json import render_json
+from cleanup.report.as_text import render_rollback_preview
+from cleanup.vocabulary import ExitStatus
+
+_CONFLICTS_SHOWN = 20
+_CONFLICTS_LISTED = 10_000
 
 
 @click.command("rollback")
 @job_options
 @click.argument("run_id", metavar="RUN", type=int)
+@selection_options
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and the digest that approves it; write nothing.")
 @click.option("--lanes", type=click.IntRange(1, 64), help="Worker processes, instead of the config's number.")
 @format_option
-def command(config_file: Path, dsn: str, run_id: int, lanes: int | None, output_format: OutputFormat) -> None:
-    """Undo a run exactly; what an author has edited since is listed as a conflict and left."""
-    run = roll_back(load_job(config_file, dsn, lanes), run_id, RunProgress())
+def command(
+    config_file: Path,
+    dsn: str,
+    run_id: int,
+    dry_run: bool,
+    lanes: int | None,
+    output_format: OutputFormat,
+    selection: Selection,
+) -> None:
+    """Undo a run, or what the options select of it.
+
+    A link goes back to its place even where its author has edited the text elsewhere. Where its place is not
+    certain any more, the link is listed as a conflict and the text is left as it is.
+    """
+    job = load_job(config_file, dsn, lanes)
+    if dry_run:
+        _preview(job, run_id, selection, output_format)
+        return
+    run = roll_back(job, run_id, selection, RunProgress())
     print_run(dsn, run.run_id, output_format)
+
+
+def _preview(job: Job, run_id: int, selection: Selection, output_format: OutputFormat) -> None:
+    as_text = output_format is OutputFormat.TEXT
+    preview = preview_rollback(job, run_id, selection, _CONFLICTS_SHOWN if as_text else _CONFLICTS_LISTED)
+    click.echo(render_rollback_preview(preview) if as_text else render_json(preview), nl=False)
+    if preview.leaves_work:
+        raise SystemExit(ExitStatus.LEFT_OR_REFUSED)

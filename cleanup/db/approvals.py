@@ -1,9 +1,11 @@
 """Approvals: who signed which digest, for how long."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg.rows import args_row
+from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
 from cleanup.db.queries import statement
@@ -23,15 +25,32 @@ class Approval:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """What an approval is for: a plan, or the rollback of some part of one of its runs."""
+
+    plan_id: int
+    source_run_id: int | None = None
+    selection: Mapping[str, object] | None = None
+
+    def parameters(self) -> dict[str, object]:
+        """The parameters that name it."""
+        return {
+            "plan_id": self.plan_id,
+            "source_run_id": self.source_run_id,
+            "selection": None if self.selection is None else Jsonb(self.selection),
+        }
+
+
 def approve(
-    connection: Connection, plan_id: int, digest: bytes, approver: str, ticket: str, expires_after_hours: int
+    connection: Connection, approved: Approved, digest: bytes, approver: str, ticket: str, expires_after_hours: int
 ) -> Approval:
     """Record an approval in the open transaction."""
     with connection.cursor(row_factory=args_row(Approval)) as cursor:
         approval = cursor.execute(
             statement("approvals.approve"),
             {
-                "plan_id": plan_id,
+                **approved.parameters(),
                 "digest": digest,
                 "approver": approver,
                 "ticket": ticket,
@@ -42,10 +61,10 @@ def approve(
     return approval
 
 
-def newest_approval(connection: Connection, plan_id: int) -> Approval | None:
-    """The approval that a run of this plan would consume."""
+def newest_approval(connection: Connection, approved: Approved) -> Approval | None:
+    """The approval that a run would consume."""
     with connection.cursor(row_factory=args_row(Approval)) as cursor:
-        return cursor.execute(statement("approvals.newest"), {"plan_id": plan_id}).fetchone()
+        return cursor.execute(statement("approvals.newest"), approved.parameters()).fetchone()
 
 
 def approvals_of(connection: Connection, plan_id: int) -> list[Approval]:

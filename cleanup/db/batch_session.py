@@ -11,7 +11,7 @@ import psycopg
 
 from cleanup.config import TriggerPolicy
 from cleanup.db.batches import Settlement, opening_parameters, settling_parameters
-from cleanup.db.change_log import LogEntry, adding_parameters
+from cleanup.db.change_log import LogEntry, adding_parameters, adding_statement
 from cleanup.db.connection import Connection, Limits, local_settings
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.retry import is_refusal, is_too_long
@@ -27,15 +27,17 @@ _WITHOUT_TRIGGERS: Final = {"session_replication_role": "replica"}
 
 @dataclass(frozen=True, slots=True)
 class BatchRange:
-    """Which findings a batch covers, and for which lane."""
+    """Which findings a batch covers, and for which lane; a rollback's are those of its source run."""
 
     run_id: int
     plan_id: int
+    source_run_id: int | None
     chunk: RunChunk
     after_number: int
     through_number: int
     lane: int
     findings: int
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +84,22 @@ class UnchangedFinding:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkConflict:
+    """One link that a rollback leaves as it is, and why."""
+
+    finding_number: int
+    link_number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ledgering:
     """Everything that a batch writes beside the posts."""
 
     entries: Sequence[LogEntry]
     unchanged: Sequence[UnchangedFinding]
     deferred: Sequence[int]
+    conflicts: Sequence[LinkConflict]
     settlement: Settlement
 
 
@@ -253,7 +265,13 @@ class BatchSession:
     def _opening(self) -> dict[str, object]:
         batch = self._batch
         return opening_parameters(
-            batch.run_id, batch.chunk, batch.after_number, batch.through_number, batch.lane, batch.findings
+            batch.run_id,
+            batch.chunk,
+            batch.after_number,
+            batch.through_number,
+            batch.lane,
+            batch.findings,
+            batch.revision,
         )
 
     def _still_there(self, pipeline: psycopg.Pipeline, keys: Sequence[Key], missing: Sequence[int]) -> frozenset[int]:
@@ -281,8 +299,10 @@ class BatchSession:
         batch, connection = self._batch, self._connection
         if ledgering.entries:
             connection.execute(
-                run_statement("change_log.add", batch.run_id),
-                adding_parameters(batch.run_id, batch.plan_id, batch.chunk.run_pass, ledgering.entries),
+                adding_statement(batch.run_id, batch.source_run_id),
+                adding_parameters(
+                    batch.run_id, batch.plan_id, batch.source_run_id, batch.chunk.run_pass, ledgering.entries
+                ),
             )
         common: dict[str, object] = {"run_id": batch.run_id, "pass": batch.chunk.run_pass}
         if ledgering.unchanged:
@@ -298,6 +318,16 @@ class BatchSession:
         if ledgering.deferred:
             connection.execute(
                 run_statement("outcomes.defer", batch.run_id), {**common, "numbers": list(ledgering.deferred)}
+            )
+        if ledgering.conflicts:
+            connection.execute(
+                run_statement("outcomes.conflict", batch.run_id),
+                {
+                    "run_id": batch.run_id,
+                    "numbers": [one.finding_number for one in ledgering.conflicts],
+                    "link_numbers": [one.link_number for one in ledgering.conflicts],
+                    "reasons": [one.reason for one in ledgering.conflicts],
+                },
             )
         connection.execute(
             run_statement("batches.settle", batch.run_id),

@@ -69,9 +69,9 @@ class OutcomeCount:
 
 
 def opening_parameters(
-    run_id: int, chunk: RunChunk, after_number: int, through_number: int, lane: int, findings: int
+    run_id: int, chunk: RunChunk, after_number: int, through_number: int, lane: int, findings: int, revision: int
 ) -> dict[str, object]:
-    """The parameters of `batches.open`."""
+    """The parameters of `batches.open`; `revision` is that of the control that the lane knows."""
     return {
         "run_id": run_id,
         "chunk_number": chunk.chunk_number,
@@ -81,6 +81,7 @@ def opening_parameters(
         "through_number": through_number,
         "lane": lane,
         "findings": findings,
+        "revision": revision,
     }
 
 

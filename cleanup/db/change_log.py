@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Final
 
 from psycopg.rows import args_row
+from psycopg.sql import Composed
+from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
-from cleanup.db.queries import statement
+from cleanup.db.queries import run_statement, statement
+from cleanup.db.selection import Selection
 
 # Stands in hash columns for a value that is NULL.
 NULL_HASH: Final = bytes(32)
@@ -65,11 +68,19 @@ class Place:
     column_name: str
 
 
-def adding_parameters(run_id: int, plan_id: int, run_pass: int, entries: Sequence[LogEntry]) -> dict[str, object]:
-    """The parameters of `change_log.add`."""
+def adding_statement(run_id: int, source_run_id: int | None) -> Composed:
+    """The statement that adds to the log: an apply run's rows stand where their findings say, a rollback's where
+    the log of the run that it undoes says."""
+    return run_statement("change_log.add" if source_run_id is None else "change_log.add_from_log", run_id)
+
+
+def adding_parameters(
+    run_id: int, plan_id: int, source_run_id: int | None, run_pass: int, entries: Sequence[LogEntry]
+) -> dict[str, object]:
+    """The parameters of `adding_statement`."""
     return {
         "run_id": run_id,
-        "plan_id": plan_id,
+        **({"plan_id": plan_id} if source_run_id is None else {"source_run_id": source_run_id}),
         "pass": run_pass,
         "numbers": [entry.finding_number for entry in entries],
         "outcomes": [entry.outcome for entry in entries],
@@ -116,9 +127,56 @@ def deferred_log(
     )
 
 
-def later_log(connection: Connection, run_id: int, value_ids: Sequence[int]) -> list[LogRow]:
-    """What later runs did to the same values, oldest first."""
-    return _read(connection, "change_log.later", {"run_id": run_id, "value_ids": list(value_ids)})
+def selected_log(
+    connection: Connection, run_id: int, selection: Selection, after_number: int, through_number: int, rows: int
+) -> list[LogRow]:
+    """The next rows of a run's log that a rollback undoes, within a range of finding numbers."""
+    if selection.is_whole:
+        return page_of_log(connection, run_id, after_number, through_number, rows)
+    return _read(
+        connection,
+        "change_log.selected",
+        {
+            "run_id": run_id,
+            "selection": Jsonb(selection.stored()),
+            "after_number": after_number,
+            "through_number": through_number,
+            "rows": rows,
+        },
+    )
+
+
+def count_selected(connection: Connection, run_id: int, selection: Selection) -> int:
+    """How many rows of a run's log a rollback undoes."""
+    row = connection.execute(
+        statement("change_log.count_selected"), {"run_id": run_id, "selection": Jsonb(selection.stored())}
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def link_conflicts(connection: Connection, run_id: int) -> list[tuple[int, int, str]]:
+    """Finding number, link number and reason of every link that a rollback could not put back."""
+    rows = connection.execute(statement("change_log.conflicts"), {"run_id": run_id}).fetchall()
+    return [(int(finding), int(link), str(reason)) for finding, link, reason in rows]
+
+
+def conflicting_log(connection: Connection, run_id: int, finding_numbers: Sequence[int]) -> list[LogRow]:
+    """A run's log rows of some findings."""
+    return _read(connection, "change_log.conflicting", {"run_id": run_id, "numbers": list(finding_numbers)})
+
+
+def later_log(connection: Connection, rows: Sequence[LogRow]) -> list[LogRow]:
+    """What runs of ours did to the same values after these rows of one run, oldest first."""
+    return _read(
+        connection,
+        "change_log.later",
+        {
+            "run_id": rows[0].run_id if rows else 0,
+            "value_ids": [row.value_id for row in rows],
+            "logged_at": [row.logged_at for row in rows],
+        },
+    )
 
 
 def places(connection: Connection, plan_id: int) -> dict[tuple[int, int], Place]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from cleanup.db.batch_session import LockedRow
 from cleanup.db.change_log import NULL_HASH
 from cleanup.db.connection import Connection
-from cleanup.db.targets import Key, Target
+from cleanup.db.targets import Key, Scope, Target
 
 
 def present_hashes(connection: Connection, target: Target, keys: Sequence[Key]) -> dict[Key, dict[int, bytes]]:
@@ -17,3 +18,9 @@ def present_hashes(connection: Connection, target: Target, keys: Sequence[Key]) 
         }
         for place, *values in rows
     }
+
+
+def present_rows(connection: Connection, target: Target, keys: Sequence[Key]) -> dict[Key, LockedRow]:
+    """Some rows as they are, without a lock; a row that is gone is left out."""
+    rows = connection.execute(target.read(), target.key_parameters(keys)).fetchall()
+    return {keys[int(place) - 1]: LockedRow(Scope(str(scope)[0]), tuple(texts)) for place, scope, *texts in rows}

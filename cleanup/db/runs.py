@@ -131,6 +131,11 @@ def open_rollback_of(connection: Connection, source_run_id: int) -> int | None:
     return int(row[0]) if row else None
 
 
+def runs_of(connection: Connection, plan_id: int) -> frozenset[int]:
+    """The numbers of every run of a plan: its apply, the rollbacks of that, and theirs."""
+    return frozenset(int(row[0]) for row in connection.execute(statement("runs.of_plan"), {"plan_id": plan_id}))
+
+
 def get_run(connection: Connection, run_id: int) -> Run:
     """One run; raise RunUnknown where there is none."""
     with connection.cursor(row_factory=args_row(Run)) as cursor:
@@ -154,6 +159,11 @@ def resume_run(connection: Connection, run_id: int) -> bool:
 def interrupt_run(connection: Connection, run_id: int) -> bool:
     """Mark a running run as interrupted; False where another job goes on with it, or where it has ended."""
     return connection.execute(statement("runs.interrupt"), {"run_id": run_id}).rowcount == 1
+
+
+def lock_run(connection: Connection, run_id: int) -> None:
+    """Wait for the batches that are open, and keep further ones from opening until the open transaction ends."""
+    connection.execute(statement("runs.lock"), {"run_id": run_id})
 
 
 def close_run(connection: Connection, run_id: int, state: RunState, log_head: bytes) -> bool:

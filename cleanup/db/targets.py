@@ -81,14 +81,11 @@ class Target:
 
     def lock_and_read(self, run: int) -> sql.Composed:
         """The statement that locks a batch's rows and reads scope and texts; takes `k0`, `k1`, ..."""
-        return run_statement(
-            "targets.lock_and_read",
-            run,
-            scope=self._scope(beside_parameters=True),
-            texts=_COMMA.join(_linked_text(column, beside_parameters=True) for column in self.table.columns),
-            leaf=self.leaf.identifier,
-            **self._by_key(),
-        )
+        return run_statement("targets.lock_and_read", run, **self._read())
+
+    def read(self) -> sql.Composed:
+        """The statement that reads scope and texts of some rows, without a lock; takes `k0`, `k1`, ..."""
+        return statement("targets.read", **self._read())
 
     def still_there(self, run: int) -> sql.Composed:
         """The statement that tells which keys have a row; takes `k0`, `k1`, ..."""
@@ -120,6 +117,14 @@ class Target:
         """The arrays `k0`, `k1`, ... of the statements above."""
         rows = list(keys)
         return {f"k{place}": [key[place] for key in rows] for place in range(len(self.table.key))}
+
+    def _read(self) -> dict[str, sql.Composable]:
+        return {
+            "scope": self._scope(beside_parameters=True),
+            "texts": _COMMA.join(_linked_text(column, beside_parameters=True) for column in self.table.columns),
+            "leaf": self.leaf.identifier,
+            **self._by_key(),
+        }
 
     def _by_key(self) -> dict[str, sql.Composable]:
         places = range(len(self.table.key))

@@ -125,7 +125,7 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
     if not resume_run(connection, run_id):
         # Another job has ended it since we looked.
         _require_open(get_run(connection, run_id))
-    return RunPlace(run_id, plan_id, targets, fingerprints, job.config.pace)
+    return RunPlace(run_id, plan_id, None, targets, fingerprints, job.config.pace)
 
 
 def _create(connection: Connection, plan_id: int, approval_id: int, terms: RunTerms) -> int:

@@ -11,6 +11,7 @@ from cleanup.db.batch_session import (
     BatchRange,
     BatchSession,
     Ledgering,
+    LinkConflict,
     Opening,
     RowRefused,
     RowWrite,
@@ -24,7 +25,8 @@ from cleanup.engine.chain import CHAIN_START, SALT_BYTES, BatchContent, Written,
 from cleanup.engine.spans import value_hash, value_id
 from cleanup.engine.verdicts import Change, Judge, Outcome, SomeItem, Verdict
 from cleanup.errors import InvariantBroken, PlanStale
-from cleanup.links.edits import Edit, encode_edits, invert
+from cleanup.links.edits import Edit, invert
+from cleanup.links.logged_edits import encode_edits
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class _Tally(Generic[SomeItem]):
     edited: int = 0
     unchanged: list[UnchangedFinding] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)
+    conflicts: list[LinkConflict] = field(default_factory=list)
     changes: list[tuple[SomeItem, Verdict, Change]] = field(default_factory=list)
 
 
@@ -134,6 +137,10 @@ class Batch(Generic[SomeItem]):
 
     def _note(self, tally: _Tally[SomeItem], item: SomeItem, verdict: Verdict) -> None:
         tally.edited += verdict.edited
+        tally.conflicts += [
+            LinkConflict(item.finding_number, conflict.link_number, conflict.reason.value)
+            for conflict in verdict.conflicts
+        ]
         if verdict.change is None:
             tally.outcomes[verdict.outcome.value] += 1
             tally.spans.update(verdict.spans)
@@ -202,7 +209,7 @@ class Batch(Generic[SomeItem]):
                 hash_before=value_hash(change.before),
                 hash_after=hash_after,
                 salt=secrets.token_bytes(SALT_BYTES),
-                edits=encode_edits(change.edits),
+                edits=encode_edits(change.edits, change.after or ""),
                 logged_at=locked_at,
             )
             previous = link(previous, row_digest(item, row))
@@ -237,12 +244,12 @@ class Batch(Generic[SomeItem]):
             edited=tally.edited,
             log_rows=len(entries),
             unchanged=[(one.finding_number, one.outcome, one.detail) for one in tally.unchanged],
-            conflicts=[],
+            conflicts=[(one.finding_number, one.link_number, one.reason) for one in tally.conflicts],
             deferred=tally.deferred,
         )
         head = seal(entries[-1].chain if entries else CHAIN_START, content)
         settlement = Settlement(outcomes, spans, tally.edited, len(entries), head)
-        return Ledgering(entries, tally.unchanged, tally.deferred, settlement)
+        return Ledgering(entries, tally.unchanged, tally.deferred, tally.conflicts, settlement)
 
 
 def _change_between(before: str | None, after: str | None) -> Change:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from cleanup.db.plans import Plan, PlanLeaf
+from cleanup.db.runs import Run
+from cleanup.db.tables import DatabaseIdentity
 
 _VERSION: Final = b"cleanup digest 1\n"
 
@@ -42,6 +44,13 @@ def compute_digests(plan: Plan, leaves: Sequence[PlanLeaf], finding_hashes: Iter
         "base_plan_id": plan.base_plan_id,
     }
     return Digests(findings, hashlib.sha256(_VERSION + findings + _canonical(where)).digest())
+
+
+def rollback_digest(database: DatabaseIdentity, source: Run, selection: Mapping[str, object]) -> bytes:
+    """What the approval of a rollback names: the run by the head of its log, and which part of it is undone."""
+    head = source.log_head.hex() if source.log_head else None
+    content = {"database": asdict(database), "run": source.run_id, "log_head": head, "selection": selection}
+    return hashlib.sha256(_VERSION + b"rollback" + _canonical(content)).digest()
 
 
 def _canonical(value: Mapping[str, object]) -> bytes:

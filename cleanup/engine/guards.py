@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from cleanup.db.approvals import Approval, newest_approval
+from cleanup.db.approvals import Approval, Approved, newest_approval
 from cleanup.db.catalog import database_identity
 from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding, all_findings, hashes_in_digest_order
@@ -109,24 +109,24 @@ def leaf_oids(leaves: list[PlanLeaf]) -> frozenset[int]:
 
 
 def require_approval(connection: Connection, plan: Plan, now: datetime) -> Approval:
-    """The approval that the run will consume; raise what is wrong with it."""
+    """The approval that the plan's run will consume; raise what is wrong with it."""
     digest = require_finished(plan)
-    approval = newest_approval(connection, plan.plan_id)
+    hint = f"after reading its report: cleanup approve {plan.plan_id} --digest {digest.hex()} --by NAME --ticket TICKET"
+    return require_signature(connection, Approved(plan.plan_id), digest, now, f"plan {plan.plan_id}", hint)
+
+
+def require_signature(
+    connection: Connection, approved: Approved, digest: bytes, now: datetime, name: str, hint: str
+) -> Approval:
+    """The approval of that digest, still good at `now`; raise what is wrong with it."""
+    approval = newest_approval(connection, approved)
     if approval is None:
-        raise PlanNotApproved(
-            f"plan {plan.plan_id} has no approval",
-            hint="after reading its report: "
-            f"cleanup approve {plan.plan_id} --digest {digest.hex()} --by NAME --ticket TICKET",
-        )
+        raise PlanNotApproved(f"{name} has no approval", hint=hint)
     if approval.digest != digest:
-        raise DigestDiffers(
-            f"the approval is for digest {approval.digest.hex()}, plan {plan.plan_id} has {digest.hex()}",
-            hint="read the plan's report and approve it again.",
-        )
+        raise DigestDiffers(f"the approval is for digest {approval.digest.hex()}, {name} has {digest.hex()}", hint=hint)
     if approval.expires_at <= now:
         raise ApprovalExpired(
-            f"the approval of plan {plan.plan_id} by {approval.approver} ran out at {approval.expires_at.isoformat()}",
-            hint="have the plan approved again, or make a new one.",
+            f"the approval of {name} by {approval.approver} ran out at {approval.expires_at.isoformat()}", hint=hint
         )
     return approval
 

@@ -5,7 +5,7 @@ from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.run_chunks import unfinished_run_chunks
-from cleanup.db.runs import Run, RunKind, RunState, close_run, get_run, interrupt_run
+from cleanup.db.runs import Run, RunKind, RunState, close_run, get_run, interrupt_run, lock_run
 from cleanup.engine.chain import run_head
 from cleanup.errors import PlanAlreadyApplied, StoppedBySignal
 from cleanup.log import get_logger
@@ -20,6 +20,8 @@ def end_run(database: Database, run_id: int, *, stopped: bool) -> Run:
 
 def close(connection: Connection, run_id: int, state: RunState) -> Run:
     """Give a run its end in the open transaction, with the head over its batches."""
+    # Batches that are open still belong to the run: their lanes may be another job's.
+    lock_run(connection, run_id)
     head = run_head(batch_rows(connection, run_id))
     # Two jobs may have worked on the run; one of them closes it.
     if close_run(connection, run_id, state, head):

@@ -23,6 +23,7 @@ from cleanup.db.run_chunks import (
 from cleanup.db.tables import Fingerprint
 from cleanup.db.targets import Target
 from cleanup.engine.batch import Batch, BatchPlace, rows_of
+from cleanup.engine.gate import Gate, Passage
 from cleanup.engine.lanes import IDLE_SECONDS, Stop
 from cleanup.engine.pace import BatchSize
 from cleanup.engine.verdicts import Judge, SomeItem
@@ -34,6 +35,8 @@ _PAGE: Final = 5_000
 _ONE_BY_ONE_FINDINGS: Final = 100
 # Rows that somebody held are visited again a little later.
 _BETWEEN_PASSES_SECONDS: Final = 0.5
+# How often a lane that is held asks whether it may go on.
+_HELD_SECONDS: Final = 0.25
 # A lane needs some time to decide even the smallest batch: however low the target, less would throw it out always.
 _SHORTEST_IDLE_MS: Final = 100
 # A lease is prolonged after this part of it.
@@ -58,6 +61,7 @@ class RunPlace:
 
     run_id: int
     plan_id: int
+    source_run_id: int | None
     targets: dict[int, Target]
     fingerprints: dict[int, Fingerprint]
     pace: Pace
@@ -68,7 +72,7 @@ class _After(Enum):
 
     WRITTEN = auto()
     DONE_BEFORE = auto()
-    CHUNK_LOST = auto()
+    SENT_BACK = auto()
 
 
 class RunLane(Generic[SomeItem]):
@@ -92,13 +96,21 @@ class RunLane(Generic[SomeItem]):
         self._lane = lane
         self._stop = stop
         self._before_batch = before_batch
+        self._gate = Gate(database, place.run_id, place.pace)
         self._size = BatchSize(place.pace.lock_target_ms, place.pace.batch_rows_max)
+        self._renewed = 0.0
 
     def work(self) -> None:
         """Lease chunks and work through them."""
         while not self._stop.asked():
+            passage = self._gate.look()
+            if passage is Passage.ENDED:
+                return
+            if passage is Passage.HELD:
+                self._stop.pause(_HELD_SECONDS)
+                continue
             chunk = self._database.transact(
-                lambda connection: claim_run_chunk(connection, self._place.run_id, self._place.pace.lease_seconds)
+                lambda connection: claim_run_chunk(connection, self._place.run_id, self._gate.pace.lease_seconds)
             )
             if chunk is not None:
                 self._work_chunk(chunk)
@@ -110,14 +122,12 @@ class RunLane(Generic[SomeItem]):
     def _work_chunk(self, chunk: RunChunk) -> None:
         if chunk.run_pass:
             self._stop.pause(_BETWEEN_PASSES_SECONDS)
-        position = self._database.transact(lambda connection: checkpoint(connection, self._place.run_id, chunk))
+        position = self._checkpoint(chunk)
         ahead: deque[SomeItem] = deque()
-        renewed = time.monotonic()
+        self._renewed = time.monotonic()
         while not self._stop.asked():
-            if time.monotonic() - renewed > self._place.pace.lease_seconds * _RENEW_AFTER:
-                if not self._renew(chunk):
-                    return
-                renewed = time.monotonic()
+            if not self._keeps(chunk):
+                return
             if not ahead:
                 ahead.extend(self._page(chunk, position))
                 if not ahead:
@@ -128,23 +138,42 @@ class RunLane(Generic[SomeItem]):
             match self._write(chunk, position, items):
                 case _After.WRITTEN:
                     position = items[-1].finding_number
-                case _After.DONE_BEFORE:
-                    ahead.clear()
-                    position = self._database.transact(
-                        lambda connection: checkpoint(connection, self._place.run_id, chunk)
-                    )
-                case _After.CHUNK_LOST:
+                case _After.SENT_BACK if not self._passes_again(chunk):
                     break
+                case _After.DONE_BEFORE | _After.SENT_BACK:
+                    ahead.clear()
+                    position = self._checkpoint(chunk)
         # Asked to stop, or the run was stopped. Where another lane has the chunk by now, its attempt protects it.
         self._database.transact(lambda connection: release_run_chunk(connection, self._place.run_id, chunk))
+
+    def _passes_again(self, chunk: RunChunk) -> bool:
+        """Find out why a batch was sent back, and wait at the gate; False where the chunk or the run is lost to us."""
+        known = self._gate.revision
+        passage = self._gate.look()
+        if passage is Passage.OPEN:
+            # Nobody has asked anything of the run: so the chunk is another lane's by now.
+            return self._gate.revision != known
+        while passage is Passage.HELD:
+            self._stop.pause(_HELD_SECONDS)
+            if self._stop.asked() or not self._keeps(chunk):
+                return False
+            passage = self._gate.look()
+        return passage is Passage.OPEN
+
+    def _checkpoint(self, chunk: RunChunk) -> int:
+        return self._database.transact(lambda connection: checkpoint(connection, self._place.run_id, chunk))
 
     def _page(self, chunk: RunChunk, position: int) -> list[SomeItem]:
         return self._database.transact(
             lambda connection: self._items.page(connection, chunk, position, _PAGE), read_only=True
         )
 
-    def _renew(self, chunk: RunChunk) -> bool:
-        seconds = self._place.pace.lease_seconds
+    def _keeps(self, chunk: RunChunk) -> bool:
+        """Prolong the chunk's lease where that is due; False where another lane has taken it over."""
+        seconds = self._gate.pace.lease_seconds
+        if time.monotonic() - self._renewed <= seconds * _RENEW_AFTER:
+            return True
+        self._renewed = time.monotonic()
         return self._database.transact(
             lambda connection: renew_run_chunk(connection, self._place.run_id, chunk, seconds)
         )
@@ -180,20 +209,22 @@ class RunLane(Generic[SomeItem]):
                 return batch.run(session, one_by_one=one_by_one)
 
         target = self._place.targets[chunk.leaf_number]
-        place = BatchPlace(self._place.run_id, chunk.run_pass, chunk.run_pass + 1 >= self._place.pace.locked_passes)
+        place = BatchPlace(self._place.run_id, chunk.run_pass, chunk.run_pass + 1 >= self._gate.pace.locked_passes)
         covered = BatchRange(
             self._place.run_id,
             self._place.plan_id,
+            self._place.source_run_id,
             chunk,
             position,
             items[-1].finding_number,
             self._lane,
             len(items),
+            self._gate.revision,
         )
         try:
             settlement = self._database.retry(attempt, self._size.failed)
         except BatchGone:
-            return _After.CHUNK_LOST
+            return _After.SENT_BACK
         except BatchDone:
             return _After.DONE_BEFORE
         elapsed_ms = (time.monotonic() - started) * 1000
@@ -212,9 +243,9 @@ class RunLane(Generic[SomeItem]):
         return _After.WRITTEN
 
     def _limits(self) -> Limits:
-        target_ms = self._place.pace.lock_target_ms
+        target_ms = self._gate.pace.lock_target_ms
         return Limits(
-            lock_timeout_ms=self._place.pace.lock_timeout_ms,
+            lock_timeout_ms=self._gate.pace.lock_timeout_ms,
             statement_timeout_ms=max(10 * target_ms, 2_000),
             # A lane that stalls is thrown out by the server, so that authors need not wait for it.
             idle_timeout_ms=max(2 * target_ms, _SHORTEST_IDLE_MS),

@@ -17,6 +17,8 @@ class Outcome(Enum):
     CHANGED_AFTER_EDIT = "changed_after_edit"
     ALTERED_BY_TRIGGER = "altered_by_trigger"
     RESTORED = "restored"
+    RESTORED_AFTER_EDIT = "restored_after_edit"
+    RESTORED_IN_PART = "restored_in_part"
     ALREADY_CLEAN = "already_clean"
     ALREADY_RESTORED = "already_restored"
     ROW_GONE = "row_gone"
@@ -34,7 +36,13 @@ class Outcome(Enum):
 
 
 _LEAVES_WORK: Final = frozenset(
-    {Outcome.LOCKED_OUT, Outcome.REFUSED_BY_DATABASE, Outcome.UNREADABLE_NOW, Outcome.CONFLICT}
+    {
+        Outcome.LOCKED_OUT,
+        Outcome.REFUSED_BY_DATABASE,
+        Outcome.UNREADABLE_NOW,
+        Outcome.RESTORED_IN_PART,
+        Outcome.CONFLICT,
+    }
 )
 
 
@@ -47,6 +55,40 @@ class Change:
     edits: tuple[Edit, ...]
 
 
+class ConflictReason(Enum):
+    """Why a rollback left a link as it is."""
+
+    VALUE_IS_NULL = "value_is_null"
+    NOT_FOUND = "not_found"
+    NOT_UNIQUE = "not_unique"
+    OVERWRITTEN = "overwritten"
+    LOG_DIFFERS = "log_differs"
+    WOULD_BREAK_JSON = "would_break_json"
+
+    @property
+    def sentence(self) -> str:
+        """The reason, for a person."""
+        return _SENTENCES[self]
+
+
+_SENTENCES: Final = {
+    ConflictReason.VALUE_IS_NULL: "the value is NULL now",
+    ConflictReason.NOT_FOUND: "what the run put there is gone, or an author rewrote the text around it",
+    ConflictReason.NOT_UNIQUE: "what the run put there stands in several places that look alike",
+    ConflictReason.OVERWRITTEN: "a later run wrote over it: roll that one back first",
+    ConflictReason.LOG_DIFFERS: "the log row does not lead back to the text that it says",
+    ConflictReason.WOULD_BREAK_JSON: "with the link back, the edited value would be no JSON any more",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """One link of a value that is left as it is, by its number among the value's links."""
+
+    link_number: int
+    reason: ConflictReason
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What becomes of one value. `spans` counts its spans by outcome; `edited` says that an author came first."""
@@ -56,6 +98,7 @@ class Verdict:
     detail: str | None = None
     edited: bool = False
     spans: dict[str, int] = field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
 
 
 class Item(Protocol):

@@ -1,6 +1,5 @@
 """Changing a text at its spans, and taking such a change back exactly: all in linear time."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,21 +7,31 @@ from cleanup.links.spans import Span
 
 
 class EditMismatch(ValueError):
-    """A text does not hold what an edit says it wrote there, or an edit cannot be read."""
+    """A text does not hold what an edit says it wrote there, or stored edits cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One change: `start` counts code points to `inserted` in the text after the change."""
+    """One change: `start` counts code points to `inserted` in the text after the change.
+
+    `number` is the link's among those of its value, and `label` its platform/kind/decision; both stay with the
+    link through every rollback.
+    """
 
     start: int
     removed: str
     inserted: str
+    number: int = 0
+    label: str = ""
 
     @property
     def end(self) -> int:
         """Where `inserted` ends in the text after the change."""
         return self.start + len(self.inserted)
+
+    def at(self, start: int) -> "Edit":
+        """The same edit at another place."""
+        return Edit(start, self.removed, self.inserted, self.number, self.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,8 @@ def splice(value: str, spans: Sequence[Span]) -> Splice:
             raise EditMismatch(f"the span at {span.start} begins before the last one ends at {position}")
         parts += (value[position : span.start], span.replacement)
         written += span.start - position
-        edits.append(Edit(written, value[span.start : span.end], span.replacement))
+        removed = value[span.start : span.end]
+        edits.append(Edit(written, removed, span.replacement, len(edits), span.label))
         written += len(span.replacement)
         position = span.end
     parts.append(value[position:])
@@ -70,7 +80,7 @@ def swap(edits: Sequence[Edit]) -> tuple[Edit, ...]:
     swapped = []
     grown = 0
     for edit in edits:
-        swapped.append(Edit(edit.start + grown, edit.inserted, edit.removed))
+        swapped.append(Edit(edit.start + grown, edit.inserted, edit.removed, edit.number, edit.label))
         grown += len(edit.removed) - len(edit.inserted)
     return tuple(swapped)
 
@@ -101,35 +111,9 @@ def _shift_once(edits: Sequence[Edit | None], change: Sequence[Edit]) -> Iterato
             number += 1
         following = change[number] if number < len(change) else None
         overlaps = following is not None and (following.start - grown < edit.end or _is_at(following, edit, grown))
-        yield None if overlaps else Edit(edit.start + grown, edit.removed, edit.inserted)
+        yield None if overlaps else edit.at(edit.start + grown)
 
 
 def _is_at(later: Edit, edit: Edit, grown: int) -> bool:
     """Whether a later edit that removed nothing stands where an empty edit stands: they cannot be told apart."""
     return not later.removed and not edit.inserted and later.start - grown == edit.start
-
-
-def encode_edits(edits: Sequence[Edit]) -> str:
-    """A compact, stable text form: a JSON array of [start, removed, inserted]."""
-    return json.dumps(
-        [[edit.start, edit.removed, edit.inserted] for edit in edits], ensure_ascii=False, separators=(",", ":")
-    )
-
-
-def decode_edits(text: str) -> tuple[Edit, ...]:
-    """Read what `encode_edits` wrote; EditMismatch where it is anything else."""
-    try:
-        entries = json.loads(text)
-    except (ValueError, RecursionError):
-        entries = None
-    if not isinstance(entries, list):
-        raise EditMismatch("an edit list is a JSON array")
-    return tuple(_edit_from(entry) for entry in entries)
-
-
-def _edit_from(entry: object) -> Edit:
-    if isinstance(entry, list) and len(entry) == 3:
-        start, removed, inserted = entry
-        if type(start) is int and start >= 0 and isinstance(removed, str) and isinstance(inserted, str):
-            return Edit(start, removed, inserted)
-    raise EditMismatch("an edit is an array of start, removed and inserted text")

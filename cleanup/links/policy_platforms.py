@@ -13,6 +13,7 @@ from cleanup.vocabulary import Decision
 
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]{1,30}\Z")
 _DIGITS: Final = "<digits>"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 _Place = TypeVar("_Place")
 
 
@@ -52,9 +53,11 @@ class PlatformReader:
         for platform in table.keys():  # noqa: SIM118 - a Section is no mapping
             entry = table.section(platform)
             self._titles[platform] = entry.text("title")
+            _require_plain(table, platform)
             self._platform_sources[platform] = self.read_source(entry)
             kinds = entry.section("kinds")
             for kind in kinds.keys():  # noqa: SIM118
+                _require_plain(kinds, kind)
                 self._read_kind(kinds.section(kind), platform, kind)
             entry.close()
 
@@ -201,3 +204,9 @@ def read_template(entry: Section, *, needed: bool) -> Template | None:
     if wrong:
         entry.problem("template", wrong)
     return template
+
+
+def _require_plain(table: Section, name: str) -> None:
+    # Labels of spans are written platform/kind/decision.
+    if not _PLAIN.match(name):
+        table.problem(name, "is no plain name: letters, digits, - and _ only")

@@ -27,6 +27,11 @@ class Span:
     replacement: str | None = None
     children: tuple["Span", ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What the policy says of the link, in one word: platform/kind/decision."""
+        return f"{self.platform}/{self.kind}/{self.decision.value}"
+
 
 @dataclass(frozen=True, slots=True)
 class Recognition:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from cleanup.engine.rollback_preview import RollbackPreview
 from cleanup.report.plan_model import PlanReport
 from cleanup.report.run_model import RunReport
 
@@ -152,3 +153,26 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{detail}"
     if report.log_head:
         yield f"  log head {report.log_head}"
+
+
+def render_rollback_preview(preview: RollbackPreview) -> str:
+    """What a rollback would come to, as text."""
+    return "\n".join(_preview_lines(preview)) + "\n"
+
+
+def _preview_lines(preview: RollbackPreview) -> Iterator[str]:
+    part = ", ".join(f"{name} {shown(value)}" for name, value in preview.selection.items())
+    yield f"rollback of run {preview.source_run_id}, {part or 'all of it'}: DRY RUN, nothing was written"
+    yield f"  values {preview.values:,}"
+    yield from table_lines(("outcome of values", "values"), sorted(preview.outcomes.items()))
+    yield from table_lines(("outcome of links", "links"), sorted(preview.links.items()))
+    for case in preview.conflicts:
+        yield f"  conflict: {case.leaf_name}.{case.column_name} {shown(case.key)}, link {case.link_number + 1}: " + (
+            case.reason.sentence
+        )
+        yield f"    link      {shown(case.link)}"
+        yield f"    put there {shown(case.put_there)}"
+        yield f"    text now  {shown(case.text_now if case.text_now is not None else 'NULL')}"
+    yield f"  log head {preview.log_head}"
+    yield f"  digest   {preview.digest}"
+    yield f"  to do it: cleanup rollback {preview.source_run_id}, with the same options"

@@ -171,6 +171,20 @@ CREATE TABLE cleanup.run_chunk (
     CHECK ((state = 'claimed') <= (lease_until IS NOT NULL AND lease_pid IS NOT NULL AND lease_backend IS NOT NULL))
 );
 
+-- What people ask of a run: written by them alone, and read as each batch opens. No row: to go on as configured.
+CREATE TABLE cleanup.control (
+    run_id   bigint PRIMARY KEY REFERENCES cleanup.run,
+    wish     text NOT NULL DEFAULT 'go' CHECK (wish IN ('go', 'pause', 'cancel')),
+    revision int NOT NULL DEFAULT 0,
+    settings jsonb NOT NULL DEFAULT '{}',
+    reason   text,
+    asked_by text,
+    asked_as text NOT NULL DEFAULT session_user,
+    asked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON COLUMN cleanup.control.revision IS 'Rises with every change: a batch opens only for a lane that knows the newest.';
+COMMENT ON COLUMN cleanup.control.settings IS 'What takes the place of the config''s pace and throttle; the events say who set what, and why.';
+
 -- A batch: the rows written in one transaction. Its key says where it starts, and is inserted before any work:
 -- whoever tries the same batch again waits here for the first attempt's fate.
 CREATE TABLE cleanup.batch (
@@ -208,8 +222,8 @@ CREATE TABLE cleanup.conflict (
     run_id         bigint NOT NULL REFERENCES cleanup.run,
     finding_number bigint NOT NULL,
     link_number    smallint NOT NULL,
-    reason         text NOT NULL CHECK (reason IN ('value_is_null', 'not_found', 'not_unique', 'out_of_order', 'overwritten',
-                                                   'log_differs', 'would_break_json')),
+    reason         text NOT NULL CHECK (reason IN ('value_is_null', 'not_found', 'not_unique', 'overwritten', 'log_differs',
+                                                   'would_break_json')),
     PRIMARY KEY (run_id, finding_number, link_number)
 );
 
@@ -304,6 +318,27 @@ BEGIN
     EXECUTE format('ALTER TABLE cleanup.change_log ATTACH PARTITION cleanup.change_log_%s FOR VALUES IN (%s)', of_run, of_run);
 END $$;
 
+-- The part of a run's log that a selection asks for: every key that is given must hold. A value is taken where any
+-- of its links is asked for. Without SET and SECURITY DEFINER, so that a page of it is read by the log's own index.
+CREATE FUNCTION cleanup.selected_log(of_run bigint, selection jsonb) RETURNS SETOF cleanup.change_log LANGUAGE sql STABLE AS $$
+    SELECT g.* FROM cleanup.change_log AS g
+     WHERE g.run_id = of_run
+       AND (NOT selection ? 'tables'
+            OR g.leaf_number IN (SELECT l.leaf_number FROM cleanup.plan_leaf AS l JOIN cleanup.run AS r ON r.plan_id = l.plan_id
+                                  WHERE r.run_id = of_run AND selection -> 'tables' ? l.table_name))
+       AND (NOT selection ? 'keys' OR to_jsonb(g.key) IN (SELECT k.key FROM jsonb_array_elements(selection -> 'keys') AS k(key)))
+       AND (NOT selection ? 'authors' OR selection -> 'authors' ? g.author)
+       AND (NOT selection ? 'created_since' OR g.created_at >= (selection ->> 'created_since')::timestamptz)
+       AND (NOT selection ? 'created_until' OR g.created_at < (selection ->> 'created_until')::timestamptz)
+       AND (NOT selection ? 'changed_since' OR g.logged_at >= (selection ->> 'changed_since')::timestamptz)
+       AND (NOT selection ? 'changed_until' OR g.logged_at < (selection ->> 'changed_until')::timestamptz)
+       AND (NOT selection ?| ARRAY['platforms', 'kinds', 'decisions']
+            OR EXISTS (SELECT FROM jsonb_array_elements(g.edits::jsonb) AS e(edit)
+                        WHERE (NOT selection ? 'platforms' OR selection -> 'platforms' ? split_part(e.edit ->> 4, '/', 1))
+                          AND (NOT selection ? 'kinds' OR selection -> 'kinds' ? split_part(e.edit ->> 4, '/', 2))
+                          AND (NOT selection ? 'decisions' OR selection -> 'decisions' ? split_part(e.edit ->> 4, '/', 3))))
+$$;
+
 -- Ends a batch's transaction unless each of its rows was written just as computed: a trigger may refuse or alter one.
 CREATE FUNCTION cleanup.require_written(expected bigint, written bigint) RETURNS void LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
@@ -323,3 +358,106 @@ SET search_path = pg_catalog, pg_temp AS $$
         SELECT FROM pg_stat_activity AS a WHERE a.pid = $2 AND coalesce(a.backend_start = $3, true)
     )
 $$;
+
+-- A purged log that came back from an archive, for a rollback; it can be purged again.
+CREATE TABLE cleanup.restoration (
+    purge_id    bigint PRIMARY KEY REFERENCES cleanup.purge,
+    export_id   bigint NOT NULL REFERENCES cleanup.export,
+    log_rows    bigint NOT NULL,
+    restored_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    restored_by text NOT NULL DEFAULT session_user
+);
+
+-- The purge that took a run's log away, unless it came back since.
+CREATE FUNCTION cleanup.purge_in_force(of_run bigint) RETURNS SETOF cleanup.purge LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT p.* FROM cleanup.purge AS p
+     WHERE p.run_id = of_run AND NOT EXISTS (SELECT FROM cleanup.restoration AS s WHERE s.purge_id = p.purge_id)
+$$;
+
+-- Raises an error unless the run may be purged now. Its SQLSTATE is CL and the digits of our error code.
+CREATE FUNCTION cleanup.require_purgeable(of_run bigint, reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    run  cleanup.run;
+    past cleanup.purge;
+    reader bigint;
+    retain_until timestamptz;
+BEGIN
+    SELECT * INTO run FROM cleanup.run AS r WHERE r.run_id = of_run;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL110', MESSAGE = format('there is no run %s', of_run),
+            HINT = '`cleanup status` lists the plans and runs.';
+    END IF;
+    IF run.finished_at IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL112', MESSAGE = format('run %s is %s', of_run, run.state),
+            HINT = 'let it finish or cancel it first; only a closed run is purged.';
+    END IF;
+    SELECT * INTO past FROM cleanup.purge_in_force(of_run);
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL114',
+            MESSAGE = format('run %s was purged at %s by %s', of_run, past.purged_at, past.purged_by),
+            HINT = format('there is nothing left to purge; `cleanup status %s` shows what was kept.', of_run);
+    END IF;
+    -- A rollback compares each value with the newest row for it in the logs of all runs.
+    SELECT r.run_id INTO reader FROM cleanup.run AS r WHERE r.kind = 'rollback' AND r.finished_at IS NULL LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL115', MESSAGE = format('rollback run %s is open, and reads the logs', reader),
+            HINT = 'finish it (the same rollback command goes on with it) or cancel it first.';
+    END IF;
+    retain_until := run.finished_at + make_interval(days => run.retention_days);
+    IF clock_timestamp() < retain_until AND coalesce(btrim(reason), '') = '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL116',
+            MESSAGE = format('the log of run %s is retained until %s, %s days after its end', of_run, retain_until,
+                             run.retention_days),
+            HINT = 'wait for that date, or give --force and the --reason.';
+    END IF;
+END $$;
+
+-- Deletes what a run holds of texts, and with the last run of a plan its findings; leaves counts, heads and a proof.
+-- The only way in which a log row ever goes: it checks everything itself, whoever calls it, in one transaction. While
+-- it waits for a lock everybody waits behind it, so it gives up soon, and the caller tries again.
+CREATE FUNCTION cleanup.purge_run(of_run bigint, reason text DEFAULT NULL) RETURNS cleanup.purge LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    run           cleanup.run;
+    proof         cleanup.purge;
+    log_rows      bigint;
+    findings      bigint := 0;
+    is_last       boolean;
+    purged_at     timestamptz;
+    retain_until  timestamptz;
+BEGIN
+    -- Refused before anybody is disturbed, and looked at again once nobody can create or end a run.
+    PERFORM cleanup.require_purgeable(of_run, reason);
+    SELECT * INTO STRICT run FROM cleanup.run AS r WHERE r.run_id = of_run;
+    PERFORM FROM cleanup.plan AS p WHERE p.plan_id = run.plan_id FOR NO KEY UPDATE;
+    -- A rollback names what it left by the findings of its plan: they go with the plan's last log.
+    is_last := to_regclass(format('cleanup.finding_%s', run.plan_id)) IS NOT NULL
+        AND NOT EXISTS (SELECT FROM cleanup.run AS r
+                         WHERE r.plan_id = run.plan_id AND r.run_id <> of_run
+                           AND NOT EXISTS (SELECT FROM cleanup.purge_in_force(r.run_id)));
+    -- A closed run's rows do not change any more, so they are counted before the lanes of other runs have to wait.
+    EXECUTE format('SELECT count(*) FROM cleanup.change_log_%s', of_run) INTO log_rows;
+    IF is_last THEN
+        EXECUTE format('SELECT count(*) FROM cleanup.finding_%s', run.plan_id) INTO findings;
+    END IF;
+    -- The log first, as lanes do. Who creates a run adds a partition to it, and so waits for this lock.
+    LOCK TABLE ONLY cleanup.change_log IN ACCESS EXCLUSIVE MODE;
+    PERFORM cleanup.require_purgeable(of_run, reason);
+    EXECUTE format('DROP TABLE cleanup.change_log_%s', of_run);
+    IF is_last THEN
+        EXECUTE format('DROP TABLE cleanup.finding_%s', run.plan_id);
+    END IF;
+    purged_at := clock_timestamp();
+    retain_until := run.finished_at + make_interval(days => run.retention_days);
+    INSERT INTO cleanup.purge (run_id, log_rows, log_head, findings, retain_until, forced, reason, purged_at)
+    VALUES (of_run, log_rows, run.log_head, findings, retain_until, purged_at < retain_until, nullif(btrim(reason), ''), purged_at)
+    RETURNING * INTO proof;
+    INSERT INTO cleanup.event (plan_id, run_id, name, detail)
+    VALUES (run.plan_id, of_run, 'run.purged',
+            jsonb_build_object('log_rows', log_rows, 'findings', findings, 'forced', proof.forced, 'reason', proof.reason,
+                               'log_head', encode(run.log_head, 'hex')));
+    RETURN proof;
+END $$;
+REVOKE EXECUTE ON FUNCTION cleanup.purge_run(bigint, text) FROM PUBLIC;

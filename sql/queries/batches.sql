@@ -1,12 +1,14 @@
 -- name: open
 -- First in its transaction: whoever tries the same batch again waits here until this attempt is decided.
--- No row means that another lane has taken the chunk over, or that the run is not running any more.
+-- No row means that another lane has taken the chunk over, that the run is not running any more, or that somebody has
+-- asked something of it that the lane does not know yet.
 INSERT INTO cleanup.batch (run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings)
 SELECT c.run_id, c.pass, %(after_number)s, %(through_number)s, c.chunk_number, c.attempt, %(lane)s, %(findings)s
   FROM cleanup.run_chunk AS c
   JOIN cleanup.run AS r ON r.run_id = c.run_id AND r.state = 'running'
  WHERE c.run_id = %(run_id)s AND c.chunk_number = %(chunk_number)s AND c.attempt = %(attempt)s AND c.state = 'claimed'
    AND c.pass = %(pass)s
+   AND coalesce((SELECT k.revision FROM cleanup.control AS k WHERE k.run_id = c.run_id), 0) = %(revision)s
    FOR SHARE OF r, c
 RETURNING after_number;
 

@@ -12,6 +12,19 @@ SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e
  CROSS JOIN LATERAL (SELECT g.* FROM cleanup.finding AS g
                       WHERE g.plan_id = %(plan_id)s AND g.finding_number = e.finding_number OFFSET 0) AS f;
 
+-- name: add_from_log
+-- A rollback's rows: where each stands is taken from the log of the run that it undoes, which outlives the findings.
+INSERT INTO cleanup.change_log (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at,
+                                author, hash_before, hash_after, salt, edits, chain, logged_at)
+SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e.outcome, e.value_id, f.key, f.created_at,
+       f.author, e.hash_before, e.hash_after, e.salt, e.edits, e.chain, e.logged_at
+  FROM unnest(%(numbers)s::bigint[], %(outcomes)s::text[], %(value_ids)s::bigint[], %(hashes_before)s::bytea[],
+              %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[],
+              %(logged_at)s::timestamptz[])
+       AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain, logged_at)
+ CROSS JOIN LATERAL (SELECT g.* FROM cleanup.change_log AS g
+                      WHERE g.run_id = %(source_run_id)s AND g.finding_number = e.finding_number OFFSET 0) AS f;
+
 -- name: page
 -- A run's log by finding number.
 SELECT run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at, author, hash_before,
@@ -30,13 +43,36 @@ SELECT g.run_id, g.finding_number, g.pass, g.leaf_number, g.column_number, g.out
    AND d.finding_number > %(after_number)s AND d.finding_number <= %(through_number)s
  ORDER BY d.finding_number LIMIT %(rows)s;
 
--- name: later
--- What our own later runs did to the same values, oldest first.
+-- name: selected
+-- The part of a run's log that a rollback undoes.
+SELECT g.run_id, g.finding_number, g.pass, g.leaf_number, g.column_number, g.outcome, g.value_id, g.key, g.created_at, g.author,
+       g.hash_before, g.hash_after, g.salt, g.edits, g.chain, g.logged_at
+  FROM cleanup.selected_log(%(run_id)s, %(selection)s) AS g
+ WHERE g.finding_number > %(after_number)s AND g.finding_number <= %(through_number)s
+ ORDER BY g.finding_number LIMIT %(rows)s;
+
+-- name: count_selected
+-- How much a rollback has to settle.
+SELECT count(*) FROM cleanup.selected_log(%(run_id)s, %(selection)s);
+
+-- name: conflicts
+-- The links that a rollback could not put back.
+SELECT finding_number, link_number, reason FROM cleanup.conflict WHERE run_id = %(run_id)s ORDER BY finding_number, link_number;
+
+-- name: conflicting
+-- The log rows of some findings, for what stood there.
 SELECT run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at, author, hash_before,
        hash_after, salt, edits, chain, logged_at
   FROM cleanup.change_log
- WHERE value_id = ANY (%(value_ids)s::bigint[]) AND run_id > %(run_id)s
- ORDER BY value_id, logged_at, run_id;
+ WHERE run_id = %(run_id)s AND finding_number = ANY (%(numbers)s::bigint[]) ORDER BY finding_number;
+
+-- name: later
+-- What runs of ours did to the same values after that, oldest first.
+SELECT g.run_id, g.finding_number, g.pass, g.leaf_number, g.column_number, g.outcome, g.value_id, g.key, g.created_at, g.author,
+       g.hash_before, g.hash_after, g.salt, g.edits, g.chain, g.logged_at
+  FROM unnest(%(value_ids)s::bigint[], %(logged_at)s::timestamptz[]) AS i(value_id, logged_at)
+  JOIN cleanup.change_log AS g ON g.value_id = i.value_id AND g.run_id <> %(run_id)s AND g.logged_at >= i.logged_at
+ ORDER BY g.value_id, g.logged_at, g.run_id;
 
 -- name: places
 -- What the numbers of a log row stand for.

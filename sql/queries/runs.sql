@@ -29,6 +29,10 @@ SELECT run_id FROM cleanup.run WHERE plan_id = %(plan_id)s AND kind = 'apply';
 -- The rollback of a run that is still open: the same command goes on with it.
 SELECT run_id FROM cleanup.run WHERE source_run_id = %(source_run_id)s AND kind = 'rollback' AND finished_at IS NULL;
 
+-- name: of_plan
+-- The runs of one plan: an apply, its rollbacks, and theirs. They name the links by the same numbers.
+SELECT run_id FROM cleanup.run WHERE plan_id = %(plan_id)s;
+
 -- name: get
 -- One run, whole.
 SELECT run_id, kind, plan_id, source_run_id, selection, approval_id, state, planned, retention_days, code_version, started_by,
@@ -52,6 +56,10 @@ UPDATE cleanup.run AS r SET state = 'interrupted'
    AND NOT EXISTS (SELECT FROM cleanup.run_chunk AS c
                     WHERE c.run_id = r.run_id AND c.state = 'claimed'
                       AND cleanup.lease_is_alive(c.lease_until, c.lease_pid, c.lease_backend));
+
+-- name: lock
+-- Each open batch holds a share of this lock: whoever closes the run waits for them, and sees what they committed.
+SELECT run_id FROM cleanup.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE;
 
 -- name: close
 -- The end of a run, once; the head over its batches goes with it.

@@ -25,6 +25,12 @@ SELECT i.cleanup_place, /*{scope}*/ 'h--' /*{/scope}*/, /*{texts}*/ t.body::text
  ORDER BY i.cleanup_place
    FOR NO KEY UPDATE OF t SKIP LOCKED;
 
+-- name: read
+-- Rows as they are, without a lock: what a rollback would meet.
+SELECT i.cleanup_place, /*{scope}*/ 'h--' /*{/scope}*/, /*{texts}*/ t.body::text /*{/texts}*/
+  FROM unnest(/*{key_arrays}*/ %(k0)s::text[] /*{/key_arrays}*/) WITH ORDINALITY AS i(/*{key_names}*/ cleanup_k0 /*{/key_names}*/, cleanup_place)
+  JOIN ONLY /*{leaf}*/ cleanup.example /*{/leaf}*/ AS t ON /*{key_match}*/ t.id = i.cleanup_k0::bigint /*{/key_match}*/;
+
 -- name: still_there
 -- Which of the rows that the batch could not lock exist at all: the others are gone.
 SELECT i.cleanup_place

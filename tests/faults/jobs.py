@@ -22,7 +22,7 @@ import psycopg
 from psycopg import sql
 
 from cleanup.commands.options import load_job
-from cleanup.db.approvals import approve
+from cleanup.db.approvals import Approved, approve
 from cleanup.db.connection import transaction
 from cleanup.db.ledger import install
 from cleanup.db.plans import get_plan
@@ -196,7 +196,7 @@ class Site:
         with self.connect() as connection, transaction(connection):
             digest = get_plan(connection, plan_id).digest
             assert digest is not None
-            approve(connection, plan_id, digest, "the tests", "T-1", 24)
+            approve(connection, Approved(plan_id), digest, "the tests", "T-1", 24)
 
     def approved_plan(self, since: int | None = None) -> int:
         plan_id = self.plan(since)

@@ -19,6 +19,7 @@ import pytest
 from cleanup.db.batch_session import BatchSession, Ledgering, Opening, RowWrite
 from cleanup.db.connection import Connection as OurConnection
 from cleanup.db.targets import Key
+from cleanup.db.selection import Selection
 from cleanup.engine import applying, planning, rolling_back, run_lane
 from cleanup.engine.lanes import Entry, Stop
 from tests.faults.jobs import DEADLINE_SECONDS, Site, wait_for
@@ -110,7 +111,7 @@ class Stepping:
         return applying.apply_plan(site.job(), plan_id, quiet).run_id
 
     def roll_back(self, site: Site, run_id: int) -> int:
-        return rolling_back.roll_back(site.job(), run_id, quiet).run_id
+        return rolling_back.roll_back(site.job(), run_id, Selection(), quiet).run_id
 
     @contextmanager
     def held(self, site: Site, work: Callable[[], object], point: Point, leaf_number: int) -> Iterator[None]:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleanup.links.edits import Edit, EditMismatch, decode_edits, encode_edits, invert, shift, splice, swap
+from cleanup.links.edits import Edit, EditMismatch, invert, shift, splice, swap
+from cleanup.links.logged_edits import decode_edits, encode_edits
 from cleanup.links.spans import Span
 from cleanup.vocabulary import Decision
 
@@ -28,7 +29,7 @@ def test_invert_takes_a_splice_back(pair: tuple[str, list[Span]]) -> None:
     text, spans = pair
     change = splice(text, spans)
     assert invert(change.after, change.edits) == text
-    assert decode_edits(encode_edits(change.edits)) == change.edits
+    assert decode_edits(encode_edits(change.edits, change.after)) == change.edits
     undo = swap(change.edits)
     assert swap(undo) == change.edits
     assert invert(text, undo) == change.after
@@ -50,7 +51,7 @@ def test_shifted_edits_stand_where_they_say(data: st.DataObject, text: str) -> N
     for edit, origin in zip(shifted, first.edits, strict=True):
         if edit is not None:
             assert current[edit.start : edit.end] == edit.inserted == origin.inserted
-            assert edit.removed == origin.removed
+            assert (edit.removed, edit.number, edit.label) == (origin.removed, origin.number, origin.label)
 
 
 def test_a_later_edit_that_overlaps_leaves_none() -> None:
@@ -58,7 +59,7 @@ def test_a_later_edit_that_overlaps_leaves_none() -> None:
     later = splice(first.after, [span(4, 8, "")])
     assert shift(first.edits, [later.edits]) == (None,)
     aside = splice(first.after, [span(0, 2, "longer")])
-    assert shift(first.edits, [aside.edits]) == (Edit(7, "LINK", "[x]"),)
+    assert shift(first.edits, [aside.edits]) == (Edit(7, "LINK", "[x]", 0, "p/k/redact"),)
 
 
 @pytest.mark.parametrize("after", ["", "aa [y] bb", "aa [x", "[x] aa bb"])
@@ -91,4 +92,7 @@ def test_decisions_that_change_nothing_leave_no_edit() -> None:
 
 
 def test_the_text_form_is_stable() -> None:
-    assert encode_edits([Edit(3, '链"接', "[x]")]) == '[[3,"链\\"接","[x]"]]'
+    edits = [Edit(3, '链"接', "[x]", 0, "p/k/redact"), Edit(6, "b", "", 1)]
+    after = "ab\n[x]"
+    first = '[3,"链\\"接","[x]",0,"p/k/redact","3a983ea983e00000000000"]'
+    assert encode_edits(edits, after) == f'[{first},[6,"b","",1,"","0000000000000000000000"]]'

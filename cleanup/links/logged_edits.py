@@ -1,0 +1,117 @@
+"""Edits as the change log stores them: beside each stands what its surroundings hash to, never what they say."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cleanup.links.edits import Edit, EditMismatch
+
+# How many code points on either side are remembered: the far ones tell places of a text apart, the near ones
+# outlast edits close by.
+FAR: Final = 12
+NEAR: Final = 4
+
+_HASH_DIGITS: Final = 5
+_SIDE_DIGITS: Final = 1 + 2 * _HASH_DIGITS
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What stands on one side of an edit, up to the neighbouring edit or the text's end.
+
+    `length` counts the code points behind `far`; `near` hashes those of them that are closest.
+    """
+
+    length: int
+    near: int
+    far: int
+
+    @property
+    def near_length(self) -> int:
+        """How many code points are behind `near`."""
+        return min(self.length, NEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEdit:
+    """An edit and its surroundings in the text after the change, each ending at the neighbouring edit."""
+
+    edit: Edit
+    before: Side
+    behind: Side
+
+
+def side_hash(text: str) -> int:
+    """20 bits over a short text."""
+    return zlib.crc32(text.encode("utf-8", "surrogatepass")) & 0xFFFFF
+
+
+def encode_edits(edits: Sequence[Edit], after: str) -> str:
+    """A compact, stable text form of ascending edits and of their surroundings in the text after them.
+
+    A JSON array of [start, removed, inserted, number, label, surroundings].
+    """
+    entries: list[list[int | str]] = []
+    for place, edit in enumerate(edits):
+        floor = edits[place - 1].end if place else 0
+        ceiling = edits[place + 1].start if place + 1 < len(edits) else len(after)
+        sides = _written(_side_before(after, edit.start, floor)) + _written(_side_behind(after, edit.end, ceiling))
+        entries.append([edit.start, edit.removed, edit.inserted, edit.number, edit.label, sides])
+    return json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+
+
+def decode_edits(text: str) -> tuple[Edit, ...]:
+    """The edits that `encode_edits` wrote; EditMismatch where it is anything else."""
+    return tuple(logged.edit for logged in decode_logged(text))
+
+
+def decode_logged(text: str) -> tuple[LoggedEdit, ...]:
+    """The edits with their surroundings; EditMismatch where the text is no such list."""
+    try:
+        entries = json.loads(text)
+    except (ValueError, RecursionError):
+        entries = None
+    if not isinstance(entries, list):
+        raise EditMismatch("an edit list is a JSON array")
+    return tuple(_logged_from(entry) for entry in entries)
+
+
+def _side_before(text: str, start: int, floor: int) -> Side:
+    far = text[max(floor, start - FAR) : start]
+    return Side(len(far), side_hash(far[-NEAR:]), side_hash(far))
+
+
+def _side_behind(text: str, end: int, ceiling: int) -> Side:
+    far = text[end : min(ceiling, end + FAR)]
+    return Side(len(far), side_hash(far[:NEAR]), side_hash(far))
+
+
+def _written(side: Side) -> str:
+    return f"{side.length:x}{side.near:0{_HASH_DIGITS}x}{side.far:0{_HASH_DIGITS}x}"
+
+
+def _logged_from(entry: object) -> LoggedEdit:
+    if isinstance(entry, list) and len(entry) == 6:
+        start, removed, inserted, number, label, sides = entry
+        if (
+            type(start) is int
+            and start >= 0
+            and isinstance(removed, str)
+            and isinstance(inserted, str)
+            and type(number) is int
+            and isinstance(label, str)
+            and isinstance(sides, str)
+            and len(sides) == 2 * _SIDE_DIGITS
+        ):
+            edit = Edit(start, removed, inserted, number, label)
+            return LoggedEdit(edit, _side_from(sides[:_SIDE_DIGITS]), _side_from(sides[_SIDE_DIGITS:]))
+    raise EditMismatch("an edit is an array of start, removed and inserted text, number, label and surroundings")
+
+
+def _side_from(written: str) -> Side:
+    try:
+        return Side(int(written[0], 16), int(written[1 : 1 + _HASH_DIGITS], 16), int(written[1 + _HASH_DIGITS :], 16))
+    except ValueError:
+        raise EditMismatch("an edit's surroundings are hexadecimal") from None
