@@ -141,10 +141,11 @@ def _create(connection: Connection, plan_id: int, approval_id: int, terms: RunTe
 
 
 def _require_open(run: Run) -> None:
-    if run.state is RunState.DRIFT_STOPPED:
+    if run.state in (RunState.DRIFT_STOPPED, RunState.CANCELLED):
         # A delta plan reads what was written since: it would miss the rest of this plan.
+        why = "cancelled" if run.state is RunState.CANCELLED else "stopped, since too many posts had been edited"
         raise PlanAlreadyApplied(
-            f"run {run.run_id} of plan {run.plan_id} was stopped, since too many posts had been edited",
+            f"run {run.run_id} of plan {run.plan_id} was {why}",
             hint="make a whole new plan for the rest (not with --since) and have it approved.",
         )
     if not run.state.is_open:

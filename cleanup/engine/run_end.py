@@ -2,17 +2,18 @@
 
 from cleanup.db.batches import batch_rows
 from cleanup.db.connection import Connection
+from cleanup.db.controls import Wish, look_at_gate
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.run_chunks import unfinished_run_chunks
 from cleanup.db.runs import Run, RunKind, RunState, close_run, get_run, interrupt_run, lock_run
 from cleanup.engine.chain import run_head
-from cleanup.errors import PlanAlreadyApplied, StoppedBySignal
+from cleanup.errors import CleanupError, PlanAlreadyApplied, RunCancelled, StoppedBySignal
 from cleanup.log import get_logger
 
 
 def end_run(database: Database, run_id: int, *, stopped: bool) -> Run:
-    """Close a run whose chunks are all done; else mark it interrupted and raise StoppedBySignal."""
+    """Close a run whose chunks are all done, or raise why it stopped: RunCancelled, or StoppedBySignal."""
     if database.transact(lambda connection: unfinished_run_chunks(connection, run_id)):
         raise database.transact(lambda connection: _interrupt(connection, run_id, by_signal=stopped))
     return database.transact(lambda connection: close(connection, run_id, RunState.FINISHED))
@@ -30,7 +31,20 @@ def close(connection: Connection, run_id: int, state: RunState) -> Run:
     return get_run(connection, run_id)
 
 
-def _interrupt(connection: Connection, run_id: int, *, by_signal: bool) -> StoppedBySignal | PlanAlreadyApplied:
+def command_of(run: Run) -> str:
+    """The command that goes on with an open run."""
+    verb, number = ("apply", run.plan_id) if run.kind is RunKind.APPLY else ("rollback", run.source_run_id)
+    return f"cleanup {verb} {number}"
+
+
+def _interrupt(connection: Connection, run_id: int, *, by_signal: bool) -> CleanupError:
+    control = look_at_gate(connection, run_id).control
+    if control.wish is Wish.CANCEL and close(connection, run_id, RunState.CANCELLED).state is RunState.CANCELLED:
+        return RunCancelled(
+            f"run {run_id} was cancelled by {control.asked_by}" + (f": {control.reason}" if control.reason else ""),
+            hint=f"every batch of it is complete: `cleanup report --run {run_id}` shows them, and "
+            f"`cleanup rollback {run_id}` undoes them. The rest needs a new plan, and not one with --since.",
+        )
     ours = interrupt_run(connection, run_id)
     if ours:
         add_event(connection, "run.interrupted", run_id=run_id)
@@ -40,9 +54,8 @@ def _interrupt(connection: Connection, run_id: int, *, by_signal: bool) -> Stopp
             f"run {run_id} is {run.state.value}: another job has ended it",
             hint=f"`cleanup status {run_id}` shows it; the rest needs a new plan.",
         )
-    verb, number = ("apply", run.plan_id) if run.kind is RunKind.APPLY else ("rollback", run.source_run_id)
     return StoppedBySignal(
         f"run {run_id} was interrupted {'by a signal' if by_signal else 'between batches'}"
         + ("" if ours else "; another job goes on with it"),
-        hint=f"the checkpoint is kept; the same command goes on: cleanup {verb} {number}",
+        hint=f"the checkpoint is kept; the same command goes on: {command_of(run)}",
     )

@@ -1,0 +1,76 @@
+"""What people ask of a run, from any host: to stand still, to go on, to end, to keep another pace."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from psycopg.rows import args_row
+from psycopg.types.json import Jsonb
+
+from cleanup.db.connection import Connection
+from cleanup.db.queries import run_statement, statement
+from cleanup.db.runs import RunState
+
+Settings = Mapping[str, Mapping[str, object]]
+
+
+class Wish(Enum):
+    """What somebody wants of a run; `cleanup.engine.control` says which may follow which."""
+
+    GO = "go"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What was asked last, by whom and why; `settings` take the place of the config's, section by section."""
+
+    wish: Wish
+    revision: int
+    settings: Settings
+    reason: str | None
+    asked_by: str | None
+    asked_as: str | None
+    asked_at: datetime | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wish", Wish(self.wish))
+
+
+@dataclass(frozen=True, slots=True)
+class RunGate:
+    """A run's state beside what was asked of it."""
+
+    state: RunState
+    control: Control
+
+
+def lock_control(connection: Connection, run_id: int) -> Control:
+    """What was asked of the run so far; nobody else asks until the open transaction ends."""
+    connection.execute(statement("controls.ensure"), {"run_id": run_id})
+    with connection.cursor(row_factory=args_row(Control)) as cursor:
+        control = cursor.execute(statement("controls.lock"), {"run_id": run_id}).fetchone()
+    assert control is not None
+    return control
+
+
+def ask(connection: Connection, run_id: int, wish: Wish, asked_by: str, reason: str | None) -> None:
+    """Record a wish in the open transaction."""
+    connection.execute(
+        statement("controls.ask"), {"run_id": run_id, "wish": wish.value, "asked_by": asked_by, "reason": reason}
+    )
+
+
+def set_settings(connection: Connection, run_id: int, settings: Settings) -> None:
+    """Record the settings that take the place of the config's, in the open transaction."""
+    connection.execute(statement("controls.set"), {"run_id": run_id, "settings": Jsonb(settings)})
+
+
+def look_at_gate(connection: Connection, run_id: int) -> RunGate:
+    """A run's state, and what was asked of it; the run is there."""
+    row = connection.execute(run_statement("controls.gate", run_id), {"run_id": run_id}).fetchone()
+    assert row is not None
+    state, *asked = row
+    return RunGate(RunState(state), Control(*asked))

@@ -1,0 +1,124 @@
+"""What people ask of a run, from any host: pause, resume, cancel. Heard by every lane at its next batch."""
+
+import getpass
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cleanup.db.connection import Connection
+from cleanup.db.controls import Wish, ask, lock_control
+from cleanup.db.database import Database
+from cleanup.db.events import add_event
+from cleanup.db.ledger import require_ledger
+from cleanup.db.runs import Run, RunState, get_run
+from cleanup.engine.run_end import close, command_of
+from cleanup.errors import RunEnded
+
+# Which wish may follow which, and why; nothing follows a cancel.
+_ARROWS: Final[Mapping[tuple[Wish, Wish], str]] = {
+    (Wish.GO, Wish.PAUSE): "lanes wait between batches, and keep their place",
+    (Wish.PAUSE, Wish.GO): "lanes go on where they stand",
+    (Wish.GO, Wish.CANCEL): "the rest is not to be done",
+    (Wish.PAUSE, Wish.CANCEL): "the rest is not to be done",
+}
+_EVENTS: Final[Mapping[Wish, str]] = {
+    Wish.PAUSE: "run.paused",
+    Wish.GO: "run.resumed",
+    Wish.CANCEL: "run.cancel_asked",
+}
+_STANDING: Final[Mapping[Wish, str]] = {Wish.PAUSE: "paused", Wish.GO: "not paused", Wish.CANCEL: "cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run is once something was asked of it; `changed` is false where it was so already."""
+
+    run_id: int
+    standing: str
+    changed: bool
+    state: str
+    asked_by: str | None
+    asked_as: str | None
+    reason: str | None
+    log_head: str | None = None
+    way_on: str | None = None
+
+
+def pause(database: Database, run_id: int, reason: str | None) -> Answer:
+    """Let a run stand still once its open batches are committed; raise RunUnknown or RunEnded."""
+    return database.transact(lambda connection: _ask(connection, run_id, Wish.PAUSE, reason))
+
+
+def resume(database: Database, run_id: int, reason: str | None) -> Answer:
+    """Let a paused run go on; raise RunUnknown or RunEnded."""
+    return database.transact(lambda connection: _ask(connection, run_id, Wish.GO, reason))
+
+
+def cancel(database: Database, run_id: int, reason: str | None) -> Answer:
+    """End a run where it stands, once its open batches are committed; raise RunUnknown or RunEnded.
+
+    The wish comes first, in a transaction of its own: from then on no batch opens, so the second one, which
+    closes the run, has only those to wait for that are open already.
+    """
+    answer = database.transact(lambda connection: _ask(connection, run_id, Wish.CANCEL, reason))
+    run = database.transact(lambda connection: close(connection, run_id, RunState.CANCELLED))
+    return replace(
+        answer,
+        standing=run.state.value,
+        state=run.state.value,
+        log_head=run.log_head.hex() if run.log_head else None,
+        way_on=f"what it did: cleanup report --run {run_id}; to undo that: cleanup rollback {run_id}",
+    )
+
+
+def whoever_asks() -> str:
+    """The person at this keyboard, as far as the system knows: the ledger has the database's role beside it."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = "somebody"
+    return f"{name}@{socket.gethostname()}"
+
+
+def require_open(connection: Connection, run_id: int) -> Run:
+    """The run; raise RunUnknown where there is none, RunEnded where nothing can be asked of it any more."""
+    require_ledger(connection)
+    run = get_run(connection, run_id)
+    if not run.state.is_open:
+        raise RunEnded(
+            f"run {run_id} is {run.state.value}",
+            hint=f"there is nothing left to pause, cancel or set; `cleanup status {run_id}` shows it.",
+        )
+    return run
+
+
+def _ask(connection: Connection, run_id: int, wish: Wish, reason: str | None) -> Answer:
+    run = require_open(connection, run_id)
+    before = lock_control(connection, run_id)
+    if before.wish is not wish:
+        if (before.wish, wish) not in _ARROWS:
+            raise RunEnded(
+                f"run {run_id} is being cancelled by {before.asked_by}",
+                hint=f"`cleanup cancel {run_id}` again waits for its end.",
+            )
+        asked_by = whoever_asks()
+        ask(connection, run_id, wish, asked_by, reason)
+        add_event(connection, _EVENTS[wish], run_id=run_id, by=asked_by, reason=reason or "")
+    control = lock_control(connection, run_id)
+    return Answer(
+        run_id,
+        _STANDING[control.wish],
+        before.wish is not wish,
+        run.state.value,
+        control.asked_by,
+        control.asked_as,
+        control.reason,
+        way_on=_way_on(run) if wish is Wish.GO else None,
+    )
+
+
+def _way_on(run: Run) -> str | None:
+    if run.state is RunState.RUNNING:
+        return None
+    return f"no job works on it; the command that goes on with it: {command_of(run)}"

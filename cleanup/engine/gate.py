@@ -1,0 +1,42 @@
+"""The gate before each batch of a lane: what was asked of the run, and whether the lane may go on.
+
+The gate itself stands in the statement that opens a batch, so it costs nothing while it is open: a lane says which
+revision of the control it knows, and is sent back where that is not the newest. Only then does it look why.
+"""
+
+from enum import Enum, auto
+
+from cleanup.config import Pace
+from cleanup.db.connection import Connection
+from cleanup.db.controls import Wish, look_at_gate
+from cleanup.db.database import Database
+from cleanup.db.runs import RunState
+
+
+class Passage(Enum):
+    """What a lane finds at the gate."""
+
+    OPEN = auto()
+    HELD = auto()
+    ENDED = auto()
+
+
+class Gate:
+    """One lane's view of its run's control: the revision it knows, and the pace that goes with it."""
+
+    def __init__(self, database: Database, run_id: int, pace: Pace) -> None:
+        self._database = database
+        self._run_id = run_id
+        self.pace = pace
+        self.revision = 0
+
+    def look(self) -> Passage:
+        """Read what was asked, in a transaction that is over before anybody waits."""
+        return self._database.transact(self._read, read_only=True)
+
+    def _read(self, connection: Connection) -> Passage:
+        gate = look_at_gate(connection, self._run_id)
+        self.revision = gate.control.revision
+        if gate.state is not RunState.RUNNING or gate.control.wish is Wish.CANCEL:
+            return Passage.ENDED
+        return Passage.HELD if gate.control.wish is Wish.PAUSE else Passage.OPEN

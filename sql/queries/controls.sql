@@ -1,0 +1,26 @@
+-- name: ensure
+-- A run has no control until somebody asks something of it.
+INSERT INTO cleanup.control (run_id) VALUES (%(run_id)s) ON CONFLICT DO NOTHING;
+
+-- name: lock
+-- One asks at a time; batches read the row and do not lock it, so that nobody waits for them here.
+SELECT wish, revision, settings, reason, asked_by, asked_as, asked_at
+  FROM cleanup.control WHERE run_id = %(run_id)s FOR UPDATE;
+
+-- name: ask
+-- Heard by every lane at its next batch, wherever it works.
+UPDATE cleanup.control
+   SET wish = %(wish)s, revision = revision + 1, reason = %(reason)s, asked_by = %(asked_by)s, asked_as = session_user,
+       asked_at = clock_timestamp()
+ WHERE run_id = %(run_id)s;
+
+-- name: set
+-- Pace and throttle from the next batch on; wish, and who asked for it, stay.
+UPDATE cleanup.control SET settings = %(settings)s, revision = revision + 1 WHERE run_id = %(run_id)s;
+
+-- name: gate
+-- Whether a lane may go on, and at which pace: looked at by lanes that a batch has sent back, and by the job.
+SELECT r.state, coalesce(k.wish, 'go'), coalesce(k.revision, 0), coalesce(k.settings, '{}'), k.reason, k.asked_by, k.asked_as,
+       k.asked_at
+  FROM cleanup.run AS r LEFT JOIN cleanup.control AS k ON k.run_id = r.run_id
+ WHERE r.run_id = %(run_id)s;

@@ -1,0 +1,124 @@
+"""A second process asks something of a running one, through the ledger alone: pause, resume, cancel."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.jobs import Pace, Site, new_site, slow_updates
+from tests.integration.asking import ask, events, in_the_middle, lanes_at_the_gate, planned
+from tests.integration.jobs import subprocess_environment
+
+REFUSED = 1
+ROWS = 150
+PACE = Pace(lanes=2, chunk_rows=20, batch_rows_max=8)
+
+
+@pytest.fixture
+def site(database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A site whose runs take a while, so that there is a middle to act in."""
+    for name, value in subprocess_environment().items():
+        monkeypatch.setenv(name, value)
+    made = new_site(database_dsn, tmp_path, ROWS, PACE)
+    for table in ("note", "note_archive", "comment"):
+        slow_updates(made, table, 5)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("verb", ["apply", "rollback"])
+def test_a_paused_run_stands_still_until_it_is_resumed(site: Site, verb: str) -> None:
+    plan = site.approved_plan()
+    words = ("apply", str(plan))
+    if verb == "rollback":
+        site.run(*words)
+        words = ("rollback", str(site.last_run()))
+    process = site.start(*words)
+    run = in_the_middle(site, process, 0 if verb == "apply" else site.run_of(plan))
+    said = ask(site, "pause", str(run), "--reason", "the editors are busy").out
+    assert f"run {run} is paused by " in said
+    assert "the editors are busy" in said
+    lanes_at_the_gate(site, process, PACE.lanes)
+    asked_at = site.value("SELECT asked_at FROM cleanup.control WHERE run_id = %s", run)
+    opened_after = "SELECT count(*) FROM cleanup.batch WHERE run_id = %s AND written_at > %s + interval '50 ms'"
+    assert site.number(opened_after, run, asked_at) == 0, "a batch opened after the pause"
+    assert site.number("SELECT count(*) FROM cleanup.run_chunk WHERE run_id = %s AND state <> 'done'", run) > 0
+    stood_still = site.number("SELECT count(*) FROM cleanup.batch WHERE run_id = %s", run)
+    lanes_at_the_gate(site, process, PACE.lanes)
+    assert site.number("SELECT count(*) FROM cleanup.batch WHERE run_id = %s", run) == stood_still
+    # Nothing is held in the meantime: no lane has a transaction open.
+    assert site.number("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%%'") == 0
+    again = json.loads(ask(site, "pause", str(run), "--format", "json").out)
+    assert (again["changed"], again["reason"]) == (False, "the editors are busy")
+    assert f"run {run} is not paused" in ask(site, "resume", str(run)).out
+    ended = process.end()
+    assert ended.status == 0, ended.err
+    site.require_sound(run, planned=planned(site, run))
+    assert events(site, run) == ["run.created", "run.finished", "run.paused", "run.resumed"]
+
+
+def test_a_run_is_cancelled_where_it_stands_and_can_be_undone(site: Site) -> None:
+    original = site.everything()
+    plan = site.approved_plan()
+    process = site.start("apply", str(plan))
+    run = in_the_middle(site, process)
+    answer = json.loads(ask(site, "cancel", str(run), "--reason", "wrong policy", "--format", "json").out)
+    ended = process.end()
+    assert ended.status == REFUSED, ended.err
+    assert "CLN-121" in ended.err
+    assert "wrong policy" in ended.err
+    state, head = site.rows("SELECT state, encode(log_head, 'hex') FROM cleanup.run WHERE run_id = %s", run)[0]
+    assert (state, head) == ("cancelled", answer["log_head"])
+    assert site.number("SELECT count(*) FROM cleanup.batch WHERE outcomes IS NULL OR head IS NULL") == 0
+    settled = sum(site.outcomes(run).values())
+    assert 0 < settled < planned(site, run), "it was over before anybody could cancel it"
+    site.require_sound(run, planned=settled)
+    assert events(site, run) == ["run.cancel_asked", "run.cancelled", "run.created"]
+    # What was signed runs once, and a delta plan would miss the rest.
+    assert "not with --since" in site.run("apply", str(plan), expect=REFUSED).err
+    site.run("rollback", str(run))
+    assert site.everything() == original
+
+
+def test_a_run_without_a_job_is_paused_resumed_and_cancelled(site: Site) -> None:
+    plan = site.approved_plan()
+    process = site.start("apply", str(plan))
+    run = in_the_middle(site, process)
+    process.kill()
+    ask(site, "pause", str(run))
+    # The job that goes on with it waits like any other.
+    second = site.start("apply", str(plan))
+    lanes_at_the_gate(site, second, PACE.lanes)
+    batches = site.number("SELECT count(*) FROM cleanup.batch")
+    second.kill()
+    assert site.number("SELECT count(*) FROM cleanup.batch") == batches
+    ask(site, "resume", str(run))
+    assert site.value("SELECT wish FROM cleanup.control") == "go"
+    ask(site, "cancel", str(run))
+    assert site.value("SELECT state FROM cleanup.run") == "cancelled"
+
+
+def test_nothing_can_be_asked_of_a_run_that_has_ended(site: Site) -> None:
+    site.do("TRUNCATE note_archive, comment", "DELETE FROM note WHERE id > 3")
+    site.run("apply", str(site.approved_plan()))
+    run = site.last_run()
+    for verb in ("pause", "resume", "cancel"):
+        ended = ask(site, verb, str(run), expect=REFUSED)
+        assert f"CLN-120 run {run} is finished" in ended.err
+        assert "CLN-110" in ask(site, verb, str(run + 1), expect=REFUSED).err
+    assert site.number("SELECT count(*) FROM cleanup.control") == 0
+
+
+def test_only_the_arrows_of_the_table_are_allowed(site: Site) -> None:
+    site.do("TRUNCATE note_archive, comment")
+    process = site.start("apply", str(site.approved_plan()))
+    run = in_the_middle(site, process)
+    process.kill()
+    # As `cancel` leaves it where it is killed between its two transactions.
+    site.do(f"INSERT INTO cleanup.control (run_id, wish, asked_by) VALUES ({run}, 'cancel', 'Lin')")
+    for verb in ("pause", "resume"):
+        assert "CLN-120" in ask(site, verb, str(run), expect=REFUSED).err
+    plan = site.number("SELECT plan_id FROM cleanup.run")
+    assert "CLN-121" in site.run("apply", str(plan), expect=REFUSED).err
+    assert site.value("SELECT state FROM cleanup.run") == "cancelled"
