@@ -27,6 +27,7 @@ VERBS: Final = (
     "verify",
     "rollback",
     "log",
+    "purge",
     "explain",
     "demo",
 )

@@ -1,20 +1,31 @@
-"""cleanup log: show or export the change log of a run."""
+"""cleanup log: show a run's change log, make an archive of it or take it back from one, or name the rows it changed."""
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final, TypeAlias
 
 import click
 
 from cleanup.commands.options import dsn_option
 from cleanup.db.change_log import LogRow, Place, places
-from cleanup.db.connection import SCAN_LIMITS, Connection
+from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.ledger import require_ledger
+from cleanup.db.purges import require_log
 from cleanup.db.runs import get_run
-from cleanup.engine.log_check import all_log_rows
+from cleanup.engine.archive import restore_log
+from cleanup.engine.archive_export import export_log
+from cleanup.engine.archive_manifest import ArchiveFormat
+from cleanup.engine.archive_text import csv_line, guarded
+from cleanup.engine.log_stream import stream_log
+from cleanup.errors import UsageInvalid
+from cleanup.report.as_text import shown
+
+Names: TypeAlias = Mapping[tuple[int, int], Place]
+Record: TypeAlias = dict[str, object]
 
 _FIELDS: Final = (
     "run",
@@ -30,69 +41,144 @@ _FIELDS: Final = (
     "edits",
     "logged_at",
 )
+_KEY_FIELDS: Final = ("table", "key", "author")
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be printed: every logged value, or every changed row once."""
+
+    fields: tuple[str, ...]
+    records: Callable[[Iterable[LogRow], Names], Iterator[Record]]
 
 
 @click.command("log")
 @dsn_option
 @click.argument("run_id", metavar="RUN", type=int)
-@click.option("--format", "output_format", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
-def command(dsn: str, run_id: int, output_format: str) -> None:
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice([one.value for one in ArchiveFormat]),
+    default=ArchiveFormat.JSONL.value,
+    show_default=True,
+    help="In which form; parquet goes with --export.",
+)
+@click.option(
+    "--export",
+    "folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Make an archive in a new folder: the log, its proof and a manifest; `rollback --archive` takes it.",
+)
+@click.option(
+    "--restore",
+    "archive",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Give a purged run its log back from an archive, for a dry run or a rollback.",
+)
+@click.option(
+    "--changed-keys", is_flag=True, help="Name each changed row once, without texts: for search indexes and caches."
+)
+def command(
+    dsn: str, run_id: int, format_name: str, folder: Path | None, archive: Path | None, changed_keys: bool
+) -> None:
     """Write a run's change log to standard output. It holds the removed links: handle it as sensitive."""
-    render = _csv_lines if output_format == "csv" else _json_lines
+    archive_format = ArchiveFormat(format_name)
+    if sum((changed_keys, folder is not None, archive is not None)) > 1:
+        raise UsageInvalid(
+            "--export, --restore and --changed-keys do not go together", hint="give them one after the other."
+        )
+    if archive_format is ArchiveFormat.PARQUET and folder is None and archive is None:
+        raise UsageInvalid("parquet is no text", hint="name a folder with --export DIR.")
     database = Database(dsn, "cleanup log")
     try:
-        database.transact(lambda connection: _print(connection, run_id, render), SCAN_LIMITS, read_only=True)
+        if folder is not None:
+            _export(database, run_id, folder, archive_format)
+        elif archive is not None:
+            _restore(database, run_id, archive)
+        else:
+            order = _Order(_KEY_FIELDS, _key_records) if changed_keys else _Order(_FIELDS, _records)
+            _print(database, run_id, order, _csv_lines if archive_format is ArchiveFormat.CSV else _json_lines)
     finally:
         database.close()
 
 
-def _print(connection: Connection, run_id: int, render: Callable[[Iterator[dict[str, object]]], Iterator[str]]) -> None:
-    require_ledger(connection)
-    run = get_run(connection, run_id)
-    names = places(connection, run.plan_id)
-    records = (_record(row, names[row.leaf_number, row.column_number]) for row in all_log_rows(connection, run_id))
-    for line in render(records):
+def _export(database: Database, run_id: int, folder: Path, archive_format: ArchiveFormat) -> None:
+    exported = export_log(database, run_id, folder, archive_format)
+    click.echo(
+        f"run {run_id}: {exported.log_rows:,} log rows exported to {shown(exported.place)}\n"
+        f"  manifest  {exported.sha256}\n"
+        "  it holds the removed links: keep it as safe as the posts, and delete it when its time has come"
+    )
+
+
+def _restore(database: Database, run_id: int, archive: Path) -> None:
+    if restore_log(database, archive, run_id):
+        click.echo(f"run {run_id} has its log back; `cleanup purge {run_id}` deletes it again")
+    else:
+        click.echo(f"run {run_id} has its log: nothing to do")
+
+
+def _print(
+    database: Database,
+    run_id: int,
+    order: _Order,
+    render: Callable[[tuple[str, ...], Iterator[Record]], Iterator[str]],
+) -> None:
+    names = database.transact(lambda connection: _names(connection, run_id), read_only=True)
+    for line in render(order.fields, order.records(stream_log(database, run_id), names)):
         click.echo(line)
 
 
-def _record(row: LogRow, place: Place) -> dict[str, object]:
-    values = (
-        row.run_id,
-        row.finding_number,
-        place.leaf_name,
-        place.column_name,
-        list(row.key),
-        row.outcome,
-        row.created_at.isoformat() if row.created_at else None,
-        row.author,
-        row.hash_before.hex(),
-        row.hash_after.hex(),
-        json.loads(row.edits),
-        row.logged_at.isoformat(),
-    )
-    return dict(zip(_FIELDS, values, strict=True))
+def _names(connection: Connection, run_id: int) -> Names:
+    require_ledger(connection)
+    run = get_run(connection, run_id)
+    require_log(connection, run_id)
+    return places(connection, run.plan_id)
 
 
-def _json_lines(records: Iterator[dict[str, object]]) -> Iterator[str]:
+def _records(rows: Iterable[LogRow], names: Names) -> Iterator[Record]:
+    for row in rows:
+        place = names[row.leaf_number, row.column_number]
+        values = (
+            row.run_id,
+            row.finding_number,
+            place.leaf_name,
+            place.column_name,
+            list(row.key),
+            row.outcome,
+            row.created_at.isoformat() if row.created_at else None,
+            row.author,
+            row.hash_before.hex(),
+            row.hash_after.hex(),
+            json.loads(row.edits),
+            row.logged_at.isoformat(),
+        )
+        yield dict(zip(_FIELDS, values, strict=True))
+
+
+def _key_records(rows: Iterable[LogRow], names: Names) -> Iterator[Record]:
+    # The columns of a row are neighbours in the log.
+    for (leaf_number, key), group in groupby(rows, key=lambda row: (row.leaf_number, row.key)):
+        row = next(group)
+        table = names[leaf_number, row.column_number].table_name
+        yield dict(zip(_KEY_FIELDS, (table, list(key), row.author), strict=True))
+
+
+def _json_lines(fields: tuple[str, ...], records: Iterator[Record]) -> Iterator[str]:
+    del fields
     for record in records:
         yield json.dumps(record, ensure_ascii=False)
 
 
-def _csv_lines(records: Iterator[dict[str, object]]) -> Iterator[str]:
-    yield _csv_line(_FIELDS)
+def _csv_lines(fields: tuple[str, ...], records: Iterator[Record]) -> Iterator[str]:
+    yield csv_line(fields).rstrip("\n")
     for record in records:
-        yield _csv_line(_csv_cell(value) for value in record.values())
+        yield csv_line(_csv_cell(value) for value in record.values()).rstrip("\n")
 
 
 def _csv_cell(value: object) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # A spreadsheet takes a cell that begins so for a formula.
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def _csv_line(cells: Iterable[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    if value is None or isinstance(value, str):
+        return guarded(value)
+    return guarded(json.dumps(value, ensure_ascii=False))

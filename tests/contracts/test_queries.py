@@ -29,6 +29,7 @@ CREATE TABLE cleanup.example (
 
 # What sqlglot does not know; the server judges these alone.
 UNKNOWN_TO_SQLGLOT = {
+    "archives.receive": "COPY ... (FORMAT BINARY)",
     "batch_session.release": "RELEASE SAVEPOINT",
     "findings.receive": "COPY ... (FORMAT BINARY)",
 }

@@ -1,0 +1,86 @@
+"""Purges: a run's log deleted for good by one function of the ledger, which leaves counts, heads and a proof."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import psycopg
+from psycopg.rows import args_row
+
+from cleanup.db.connection import Connection
+from cleanup.db.queries import run_statement, statement
+from cleanup.errors import LogInUse, LogPurged, LogRetained, Refused, RunUnfinished, RunUnknown
+
+# The function's SQLSTATEs: CL, and the digits of the error's own code.
+_REFUSALS: Final[dict[str, type[Refused]]] = {
+    "CL110": RunUnknown,
+    "CL112": RunUnfinished,
+    "CL114": LogPurged,
+    "CL115": LogInUse,
+    "CL116": LogRetained,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """The proof of one purge: what was deleted, by whom, and why before its date."""
+
+    purge_id: int
+    run_id: int
+    log_rows: int
+    log_head: bytes
+    findings: int
+    retain_until: datetime
+    forced: bool
+    reason: str | None
+    purged_at: datetime
+    purged_by: str
+
+
+def purge_run(connection: Connection, run_id: int, reason: str | None) -> Purge:
+    """Delete the run's log in the open transaction, and with the last log of a plan its findings.
+
+    Raises what the ledger's function finds: RunUnknown, RunUnfinished, LogPurged, LogInUse, or LogRetained where
+    its date has not come and there is no `reason`.
+    """
+    try:
+        with connection.cursor(row_factory=args_row(Purge)) as cursor:
+            proof = cursor.execute(
+                run_statement("purges.purge", run_id), {"run_id": run_id, "reason": reason}
+            ).fetchone()
+    except psycopg.Error as error:
+        refusal = _REFUSALS.get(error.sqlstate or "")
+        if refusal is None:
+            raise
+        # The function's own words, with no text of a post in them.
+        raise refusal(error.diag.message_primary or "", hint=error.diag.message_hint or "") from None
+    assert proof is not None
+    return proof
+
+
+def purge_in_force(connection: Connection, run_id: int) -> Purge | None:
+    """The purge that took the run's log away; None where the log is there."""
+    with connection.cursor(row_factory=args_row(Purge)) as cursor:
+        return cursor.execute(statement("purges.in_force"), {"run_id": run_id}).fetchone()
+
+
+def require_log(connection: Connection, run_id: int) -> None:
+    """Raise LogPurged where the run's log was purged and did not come back."""
+    proof = purge_in_force(connection, run_id)
+    if proof is not None:
+        raise LogPurged(
+            f"the log of run {run_id} was purged at {proof.purged_at.isoformat(timespec='seconds')} by "
+            f"{proof.purged_by}: {proof.log_rows} rows",
+            hint=f"`cleanup status {run_id}` shows what was kept, and which archives were made; "
+            f"`cleanup rollback {run_id} --archive DIR` takes the log from one of them.",
+        )
+
+
+def require_findings(connection: Connection, plan_id: int) -> None:
+    """Raise LogPurged where the plan's findings were purged with its logs."""
+    row = connection.execute(statement("purges.findings_are_there"), {"plan_id": plan_id}).fetchone()
+    if row != (True,):
+        raise LogPurged(
+            f"the findings of plan {plan_id} were purged",
+            hint="`cleanup verify` without a run reads every post again.",
+        )
