@@ -23,9 +23,9 @@ class Unreadable:
     sqlstate: str
 
     @property
-    def took_too_long(self) -> bool:
-        """Whether our own statement_timeout ended it."""
-        return self.sqlstate == _STOPPED
+    def is_locked(self) -> bool:
+        """Whether somebody holds a lock in the way."""
+        return self.sqlstate == _LOCKED
 
 
 @dataclass(frozen=True, slots=True)

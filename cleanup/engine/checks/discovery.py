@@ -21,8 +21,6 @@ from cleanup.vocabulary import ColumnFormat, Decision
 
 _LOCK_TIMEOUT_MS: Final = 500
 _SHORTEST_MS: Final = 100
-# What escapes hide in JSON is searched for too; spans are not located here, so text will do for the rest.
-_FORMATS: Final = frozenset({ColumnFormat.TEXT, ColumnFormat.JSON})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Discovery:
     def __init__(self, database: Database, job: Job) -> None:
         self._database = database
         self._job = job
-        self._prefilter = Prefilter.compile(job.policy, _FORMATS, job.pattern_cache)
+        self._prefilter = Prefilter.compile(job.policy, job.formats() | {ColumnFormat.TEXT}, job.pattern_cache)
         self._finder = Finder(job.policy)
         self._give_up = time.monotonic() + job.config.check.sample_seconds
         self._tables = database.transact(tables_with_text, read_only=True)

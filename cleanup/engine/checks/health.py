@@ -40,7 +40,7 @@ def storage(setting: Setting) -> Iterator[CheckResult]:
     for posts in setting.posts:
         leaves = leaf_health(setting.connection, posts)
         yield _fillfactor(setting, posts, leaves)
-        worries = list(_vacuum_worries(leaves))
+        worries = list(vacuum_worries(leaves))
         if worries:
             yield warn(
                 CheckName.AUTOVACUUM,
@@ -68,7 +68,8 @@ def _fillfactor(setting: Setting, posts: Posts, leaves: list[LeafHealth]) -> Che
     )
 
 
-def _vacuum_worries(leaves: list[LeafHealth]) -> Iterator[str]:
+def vacuum_worries(leaves: list[LeafHealth]) -> Iterator[str]:
+    """What keeps vacuum from clearing away after the run, leaf by leaf."""
     for leaf in leaves:
         if not leaf.autovacuum_enabled:
             yield f"{leaf.name} has autovacuum_enabled = off"

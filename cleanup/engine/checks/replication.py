@@ -1,11 +1,12 @@
 """Replication: where a changed post, and the ledger, would travel, and what stands in the way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cleanup.check_names import CheckName
 from cleanup.db.check_replication import (
     Slot,
+    Standby,
     publications_of_ledger,
     publications_of_posts,
     replica_identities,
@@ -104,8 +105,12 @@ def _slot(slot: Slot) -> CheckResult:
 
 def streams(setting: Setting) -> Iterator[CheckResult]:
     """Standbys and other readers of WAL, and whether commits wait for one."""
-    found = standbys(setting.connection)
     waited_for = settings(setting.connection, ["synchronous_standby_names"])["synchronous_standby_names"]
+    yield from judge_streams(standbys(setting.connection), waited_for)
+
+
+def judge_streams(found: Sequence[Standby], waited_for: str | None) -> Iterator[CheckResult]:
+    """The same, from what the server said."""
     hidden = [one for one in found if one.state is None]
     behind = [f"{one.name} by {size(one.lag_bytes)}" for one in found if one.lag_bytes > _MUCH_LAG]
     if hidden:

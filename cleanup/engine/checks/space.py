@@ -48,7 +48,7 @@ def space(setting: Setting, expected: Expected) -> Iterator[CheckResult]:
         f"ledger, for {run.changes:,} changes {expected.source}"
     )
     yield ok(CheckName.SPACE_FORECAST, "", value)
-    yield _disk(run, free_disk_bytes(setting))
+    yield judge_disk(run, free_disk_bytes(setting))
 
 
 def _size_of(setting: Setting, posts: Posts, changes: int) -> TableSize:
@@ -60,7 +60,8 @@ def _size_of(setting: Setting, posts: Posts, changes: int) -> TableSize:
     return TableSize(changes, sum(leaf.rows for leaf in leaves), sum(leaf.pages for leaf in leaves), by_index)
 
 
-def _disk(run: Forecast, free: int | str) -> CheckResult:
+def judge_disk(run: Forecast, free: int | str) -> CheckResult:
+    """Whether so many bytes are enough; `free` may say why nobody knows."""
     if isinstance(free, str):
         return warn(
             CheckName.DISK_SPACE,

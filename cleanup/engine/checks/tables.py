@@ -44,6 +44,13 @@ def _describe(connection: Connection, config: TableConfig) -> Posts | CheckResul
     except PreflightFailed as error:
         name = CheckName.KEY if isinstance(error, KeyUnusable) else CheckName.TABLE
         return block(name, config.name, f"{error.code} {error.message}", error.hint)
+    if isinstance(answer, Unreadable) and answer.is_locked:
+        return block(
+            CheckName.TABLE_LOCKS,
+            config.name,
+            "somebody holds it locked, so that not even its columns can be looked at",
+            "wait until that is done; pg_locks and pg_blocking_pids() say who it is.",
+        )
     if isinstance(answer, Unreadable):
         return block(
             CheckName.READ_PRIVILEGES, config.name, f"its rows can not be read (SQLSTATE {answer.sqlstate})", _GRANT

@@ -26,8 +26,10 @@ def triggers(setting: Setting) -> Iterator[CheckResult]:
         found = [one for one in all_of_them if suppress or one.enabled in _ORDINARY]
         if not found:
             yield ok(CheckName.TRIGGERS, posts.table.name, "an UPDATE of the configured columns fires none")
-        for trigger in found:
-            yield from _judged(posts, trigger)
+        judged = [result for trigger in found for result in _judged(posts, trigger)]
+        yield from judged
+        if all(result.name is not CheckName.TRIGGER_COPIES for result in judged):
+            yield ok(CheckName.TRIGGER_COPIES, posts.table.name, "no trigger is seen to copy its texts")
 
 
 def _judged(posts: Posts, trigger: Trigger) -> Iterator[CheckResult]:
@@ -96,32 +98,36 @@ def _consequences(effects: Effects) -> str:
 def trigger_suppression(setting: Setting) -> Iterator[CheckResult]:
     """Whether what the config says about triggers can be done by this role, in this database."""
     role, may_set = replication_role(setting.connection)
+    wanted = [posts for posts in setting.posts if posts.table.triggers is TriggerPolicy.SUPPRESS]
+    problems = [problem for posts in wanted for problem in _suppression(setting, posts, may_set=may_set)]
     if role != _ORIGIN:
+        problems.append(
+            block(
+                CheckName.TRIGGER_SUPPRESSION,
+                "",
+                f"sessions of this role begin with session_replication_role = {role}: no foreign key is enforced",
+                "take the setting from the role or the database; a table's own triggers key says what is silent.",
+            )
+        )
+    yield from problems
+    if not problems:
+        value = "this role may set session_replication_role" if wanted else "not asked for"
+        yield ok(CheckName.TRIGGER_SUPPRESSION, "", value)
+
+
+def _suppression(setting: Setting, posts: Posts, *, may_set: bool) -> Iterator[CheckResult]:
+    if not may_set:
         yield block(
             CheckName.TRIGGER_SUPPRESSION,
-            "",
-            f"sessions of this role begin with session_replication_role = {role}: no foreign key is enforced",
-            "take the setting from the role or the database; a table's own triggers key says what is to be silent.",
+            posts.table.name,
+            "this role may not set session_replication_role",
+            'GRANT SET ON PARAMETER session_replication_role TO the role, or choose triggers = "fire".',
         )
-    wanted = [posts for posts in setting.posts if posts.table.triggers is TriggerPolicy.SUPPRESS]
-    for posts in wanted:
-        name = posts.table.name
-        bound = [key.name for key in foreign_keys(setting.connection, posts)]
-        if not may_set:
-            yield block(
-                CheckName.TRIGGER_SUPPRESSION,
-                name,
-                "this role may not set session_replication_role",
-                'GRANT SET ON PARAMETER session_replication_role TO the role, or choose triggers = "fire".',
-            )
-        if bound:
-            yield block(
-                CheckName.TRIGGER_SUPPRESSION,
-                name,
-                f"foreign keys on written columns would not be enforced either: {named(bound)}",
-                'choose triggers = "fire", or leave those columns out.',
-            )
-    if role == _ORIGIN and not wanted:
-        yield ok(CheckName.TRIGGER_SUPPRESSION, "", "not asked for")
-    elif role == _ORIGIN and may_set:
-        yield ok(CheckName.TRIGGER_SUPPRESSION, "", "this role may set session_replication_role")
+    bound = [key.name for key in foreign_keys(setting.connection, posts)]
+    if bound:
+        yield block(
+            CheckName.TRIGGER_SUPPRESSION,
+            posts.table.name,
+            f"foreign keys on written columns would not be enforced either: {named(bound)}",
+            'choose triggers = "fire", or leave those columns out.',
+        )
