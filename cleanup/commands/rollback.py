@@ -8,10 +8,13 @@ from cleanup.commands.options import OutputFormat, format_option, job_options, l
 from cleanup.commands.progress import RunProgress
 from cleanup.commands.run_ending import print_run
 from cleanup.commands.selecting import selection_options
+from cleanup.db.database import Database
 from cleanup.db.selection import Selection
+from cleanup.engine.archive import restore_log
 from cleanup.engine.job import Job
 from cleanup.engine.rollback_preview import preview_rollback
-from cleanup.engine.rolling_back import roll_back
+from cleanup.engine.rolling_back import APPLICATION_NAME, roll_back
+from cleanup.errors import UsageInvalid
 from cleanup.report.as_json import render_json
 from cleanup.report.as_text import render_rollback_preview
 from cleanup.vocabulary import ExitStatus
@@ -25,6 +28,12 @@ _CONFLICTS_LISTED = 10_000
 @click.argument("run_id", metavar="RUN", type=int)
 @selection_options
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and the digest that approves it; write nothing.")
+@click.option(
+    "--archive",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the run was purged: take its log back from this archive first.",
+)
 @click.option("--lanes", type=click.IntRange(1, 64), help="Worker processes, instead of the config's number.")
 @format_option
 def command(
@@ -32,6 +41,7 @@ def command(
     dsn: str,
     run_id: int,
     dry_run: bool,
+    archive: Path | None,
     lanes: int | None,
     output_format: OutputFormat,
     selection: Selection,
@@ -42,11 +52,26 @@ def command(
     certain any more, the link is listed as a conflict and the text is left as it is.
     """
     job = load_job(config_file, dsn, lanes)
+    if archive is not None:
+        _restore(dsn, run_id, archive, dry_run=dry_run)
     if dry_run:
         _preview(job, run_id, selection, output_format)
         return
     run = roll_back(job, run_id, selection, RunProgress())
     print_run(dsn, run.run_id, output_format)
+
+
+def _restore(dsn: str, run_id: int, archive: Path, *, dry_run: bool) -> None:
+    if dry_run:
+        raise UsageInvalid(
+            "a dry run writes nothing, and --archive would give the run its log back",
+            hint=f"`cleanup log {run_id} --restore {archive}` first, then the dry run.",
+        )
+    database = Database(dsn, APPLICATION_NAME)
+    try:
+        restore_log(database, archive, run_id)
+    finally:
+        database.close()
 
 
 def _preview(job: Job, run_id: int, selection: Selection, output_format: OutputFormat) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from psycopg.rows import args_row
@@ -63,6 +63,11 @@ class Run:
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", RunKind(self.kind))
         object.__setattr__(self, "state", RunState(self.state))
+
+    @property
+    def retain_until(self) -> datetime | None:
+        """Until when the log is kept; None while the run is open."""
+        return self.finished_at + timedelta(days=self.retention_days) if self.finished_at else None
 
 
 @dataclass(frozen=True, slots=True)

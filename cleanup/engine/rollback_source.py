@@ -8,6 +8,7 @@ from cleanup.db.catalog import fingerprint
 from cleanup.db.change_log import LogRow, deferred_log, later_log, selected_log
 from cleanup.db.connection import Connection
 from cleanup.db.plans import Plan, get_plan, plan_columns, plan_leaves
+from cleanup.db.purges import require_log
 from cleanup.db.run_chunks import RunChunk
 from cleanup.db.runs import Run, get_run, runs_of
 from cleanup.db.selection import Selection
@@ -37,7 +38,7 @@ class Source:
 
 
 def open_source(connection: Connection, job: Job, run_id: int, selection: Selection) -> Source:
-    """Look the run up; raise RunUnfinished while it is open, and PlanStale where its tables are not there."""
+    """Look the run up; raise RunUnfinished while it is open, LogPurged, PlanStale where its tables are not there."""
     run = get_run(connection, run_id)
     plan = get_plan(connection, run.plan_id)
     require_here(connection, plan)
@@ -46,6 +47,7 @@ def open_source(connection: Connection, job: Job, run_id: int, selection: Select
             f"run {run_id} is {run.state.value}",
             hint="let it finish first (the same command goes on with it), or cancel it.",
         )
+    require_log(connection, run_id)
     targets, fingerprints = _present_tables(connection, plan, describe_tables(connection, job))
     return Source(run, plan, selection, targets, fingerprints)
 

@@ -12,6 +12,7 @@ from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.ledger import require_ledger
+from cleanup.db.purges import require_log
 from cleanup.db.run_chunks import create_for_rollback
 from cleanup.db.runs import Run, RunTerms, create_rollback_run, get_run, lock_plan, open_rollback_of, resume_run
 from cleanup.db.selection import Selection
@@ -74,8 +75,9 @@ def _no_watch(findings: int) -> None:
 def _open_rollback(connection: Connection, job: Job, source_run_id: int, selection: Selection) -> _Order:
     require_ledger(connection)
     source = open_source(connection, job, source_run_id, selection)
-    # Another job may be about to create one, or to close it.
+    # Another job may be about to create one, or to close it, or to purge what it would read.
     lock_plan(connection, source.plan.plan_id)
+    require_log(connection, source_run_id)
     run_id = open_rollback_of(connection, source_run_id)
     if run_id is None:
         run_id = _create(connection, job, source)

@@ -12,6 +12,7 @@ from cleanup.db.ledger import require_ledger
 from cleanup.db.outcomes import Left, list_left
 from cleanup.db.plans import Plan, PlanLeaf, get_plan, plan_leaves
 from cleanup.db.posts import present_hashes
+from cleanup.db.purges import require_findings, require_log
 from cleanup.db.runs import Run, RunKind, RunState, get_run
 from cleanup.db.targets import Target
 from cleanup.engine.guards import leaf_oids, require_here, require_same_settings
@@ -113,6 +114,9 @@ def _closed_run(connection: Connection, run_id: int) -> Run:
         raise RunUnfinished(
             f"run {run_id} is {run.state.value}", hint="let it finish first; `cleanup status` shows it."
         )
+    require_log(connection, run_id)
+    if run.kind is RunKind.APPLY:
+        require_findings(connection, run.plan_id)
     return run
 
 

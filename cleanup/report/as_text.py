@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from cleanup.engine.rollback_preview import RollbackPreview
@@ -153,6 +154,30 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{detail}"
     if report.log_head:
         yield f"  log head {report.log_head}"
+    yield from _keeping(report)
+
+
+def _keeping(report: RunReport) -> Iterator[str]:
+    """Where the removed links are kept, and for how long."""
+    purge, restoration = report.purge, report.restoration
+    if purge is not None:
+        why = f", before its date {_second(purge.retain_until)}: {shown(purge.reason)}" if purge.forced else ""
+        yield (
+            f"  LOG PURGED at {_second(purge.purged_at)} by {shown(purge.purged_by)}{why}; "
+            f"{purge.log_rows:,} rows and {purge.findings:,} findings deleted"
+        )
+    elif report.retain_until is not None:
+        yield f"  log kept until {_second(report.retain_until)}; from then on: cleanup purge {report.run_id}"
+    if restoration is not None:
+        who = shown(restoration.restored_by)
+        yield f"  log restored from an archive at {_second(restoration.restored_at)} by {who}"
+    for export in report.exports:
+        what = f"archive of {_second(export.exported_at)}" if export.sha256 else "unfinished export, may hold texts"
+        yield f"  {what}: {shown(export.place)} ({export.format}, {shown(export.exported_by)})"
+
+
+def _second(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
 
 
 def render_rollback_preview(preview: RollbackPreview) -> str:

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from cleanup.db.archives import ExportPlace, Restoration, export_places, restoration_of
 from cleanup.db.batches import OutcomeCount, outcome_counts, run_totals
 from cleanup.db.chunks import refused_values
 from cleanup.db.connection import Connection
 from cleanup.db.ledger import require_ledger
 from cleanup.db.outcomes import Left, list_left
+from cleanup.db.purges import Purge, purge_in_force
 from cleanup.db.run_chunks import unfinished_run_chunks
 from cleanup.db.runs import RunKind, get_run
 from cleanup.engine.verdicts import Outcome
@@ -37,6 +39,10 @@ class RunReport:
     open_chunks: int
     outcomes: tuple[OutcomeCount, ...]
     left: tuple[Left, ...]
+    retain_until: datetime | None
+    purge: Purge | None
+    restoration: Restoration | None
+    exports: tuple[ExportPlace, ...]
 
     @property
     def leaves_work(self) -> bool:
@@ -74,6 +80,10 @@ def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport
         left=tuple(
             list_left(connection, run_id, [outcome.value for outcome in Outcome if outcome.leaves_work], rows_left)
         ),
+        retain_until=run.retain_until,
+        purge=purge_in_force(connection, run_id),
+        restoration=restoration_of(connection, run_id),
+        exports=tuple(export_places(connection, run_id)),
     )
     _reconcile(report)
     return report

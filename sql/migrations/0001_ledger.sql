@@ -377,7 +377,7 @@ $$;
 
 -- Raises an error unless the run may be purged now. Its SQLSTATE is CL and the digits of our error code.
 CREATE FUNCTION cleanup.require_purgeable(of_run bigint, reason text) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
+SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' AS $$
 DECLARE
     run  cleanup.run;
     past cleanup.purge;
@@ -418,7 +418,7 @@ END $$;
 -- The only way in which a log row ever goes: it checks everything itself, whoever calls it, in one transaction. While
 -- it waits for a lock everybody waits behind it, so it gives up soon, and the caller tries again.
 CREATE FUNCTION cleanup.purge_run(of_run bigint, reason text DEFAULT NULL) RETURNS cleanup.purge LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET lock_timeout = '100ms' AS $$
 DECLARE
     run           cleanup.run;
     proof         cleanup.purge;

@@ -16,21 +16,23 @@ SELECT %(run_id)s, c.finding_number, c.link_number, c.reason
   FROM unnest(%(numbers)s::bigint[], %(link_numbers)s::smallint[], %(reasons)s::text[]) AS c(finding_number, link_number, reason);
 
 -- name: list
--- What was left, with its place in the posts: an apply run's from its findings, a rollback's from the log that it undoes.
-SELECT o.finding_number, o.outcome, coalesce(o.detail, c.detail), l.leaf_name, n.column_name, p.key
+-- What was left, with its place in the posts: from its finding, or from the log that a rollback undoes. Where both were
+-- purged, it is left all the same.
+SELECT o.finding_number, o.outcome, coalesce(o.detail, c.detail), coalesce(l.leaf_name, '(purged)'),
+       coalesce(n.column_name, '(purged)'), coalesce(p.key, '{}')
   FROM (SELECT u.run_id, u.finding_number, u.outcome, u.detail FROM cleanup.outcome AS u WHERE u.run_id = %(run_id)s
         UNION ALL
         SELECT g.run_id, g.finding_number, g.outcome, NULL FROM cleanup.change_log AS g
          WHERE g.run_id = %(run_id)s AND g.outcome = 'restored_in_part') AS o
   JOIN cleanup.run AS r ON r.run_id = o.run_id
- CROSS JOIN LATERAL (
+  LEFT JOIN LATERAL (
         SELECT f.leaf_number, f.column_number, f.key FROM cleanup.finding AS f
-         WHERE r.source_run_id IS NULL AND f.plan_id = r.plan_id AND f.finding_number = o.finding_number
+         WHERE f.plan_id = r.plan_id AND f.finding_number = o.finding_number
         UNION ALL
         SELECT s.leaf_number, s.column_number, s.key FROM cleanup.change_log AS s
-         WHERE s.run_id = r.source_run_id AND s.finding_number = o.finding_number OFFSET 0) AS p
-  JOIN cleanup.plan_leaf AS l ON l.plan_id = r.plan_id AND l.leaf_number = p.leaf_number
-  JOIN cleanup.plan_column AS n
+         WHERE s.run_id = r.source_run_id AND s.finding_number = o.finding_number LIMIT 1) AS p ON true
+  LEFT JOIN cleanup.plan_leaf AS l ON l.plan_id = r.plan_id AND l.leaf_number = p.leaf_number
+  LEFT JOIN cleanup.plan_column AS n
     ON n.plan_id = r.plan_id AND n.table_name = l.table_name AND n.column_number = p.column_number
   LEFT JOIN LATERAL (
         SELECT string_agg(format('link %%s: %%s', k.link_number + 1, k.reason), ', ' ORDER BY k.link_number) AS detail
