@@ -298,6 +298,12 @@ class LaneLost(Interrupted):
     code = "CLN-402"
 
 
+class DatabaseBusy(Interrupted):
+    """Others held what the job needed for longer than its retries last; the checkpoint is kept."""
+
+    code = "CLN-403"
+
+
 class DatabaseFailed(CleanupError):
     """The database did not answer, or answered with an error that is not ours to mend."""
 
@@ -320,6 +326,12 @@ class DatabaseError(DatabaseFailed):
     """The database answered with an error that no retry cures."""
 
     code = "CLN-503"
+
+
+class DatabaseFull(DatabaseFailed):
+    """The server had no room for longer than the retries last; the checkpoint is kept."""
+
+    code = "CLN-504"
 
 
 class InternalError(CleanupError):

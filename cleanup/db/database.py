@@ -1,14 +1,19 @@
 """One process's way to the database: a connection that is opened again when it is lost."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import psycopg
 
-from cleanup.db.connection import Connection, Limits, open_connection, transaction
+from cleanup.db.connection import Connection, Limits, describe_dsn, open_connection, transaction
 from cleanup.db.retry import retry_transaction
+from cleanup.db.session import is_standby
+from cleanup.errors import DatabaseUnreachable, ServerUnsuitable
 
 _Result = TypeVar("_Result")
+
+# What a standby says to a transaction that is to write: at its begin, and at its first statement that writes.
+_REFUSED_BY_A_STANDBY: Final = ("0A000", "25006")
 
 
 class Database:
@@ -34,23 +39,38 @@ class Database:
     ) -> _Result:
         """Run `work` in one transaction and commit it; the work finds what an earlier attempt did."""
 
-        def attempt() -> _Result:
-            connection = self.connection()
+        def attempt(connection: Connection) -> _Result:
             with transaction(connection, limits, read_only=read_only, one_snapshot=one_snapshot):
                 return work(connection)
 
-        self._connect_first()
-        return retry_transaction(attempt)
+        return self.retry(attempt)
 
     def retry(self, attempt: Callable[[Connection], _Result], on_failure: Callable[[], None] | None = None) -> _Result:
         """Run work that opens its transactions itself, with the same retries; `on_failure` hears of each."""
-        self._connect_first()
-        return retry_transaction(lambda: attempt(self.connection()), on_failure)
-
-    def _connect_first(self) -> None:
         if not self._patient:
             self.connection()
-            self._patient = True
+        return retry_transaction(lambda: self._try(attempt), on_failure)
+
+    def _try(self, attempt: Callable[[Connection], _Result]) -> _Result:
+        connection = self.connection()
+        try:
+            result = attempt(connection)
+        except psycopg.Error as error:
+            if error.sqlstate in _REFUSED_BY_A_STANDBY:
+                self._require_primary(connection)
+            raise
+        self._patient = True
+        return result
+
+    def _require_primary(self, connection: Connection) -> None:
+        """Raise where the connection leads to a standby: after a failover another one leads to the new primary."""
+        idle = connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        if not idle or not is_standby(connection):
+            return
+        connection.close()
+        what = f"{describe_dsn(self._dsn)} leads to a standby, which can not be written"
+        hint = "name the primary; with several hosts, add target_session_attrs=read-write."
+        raise DatabaseUnreachable(what, hint=hint) if self._patient else ServerUnsuitable(what, hint=hint)
 
     def connection(self) -> Connection:
         """The open connection, or a new one where it was lost or left in an unknown state."""

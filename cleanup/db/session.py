@@ -12,3 +12,9 @@ def server_clock(connection: Connection) -> datetime:
     assert row is not None
     now: datetime = row[0]
     return now
+
+
+def is_standby(connection: Connection) -> bool:
+    """Whether the server replays another one's WAL, and so can not be written."""
+    row = connection.execute(statement("session.standby")).fetchone()
+    return bool(row and row[0])

@@ -6,3 +6,7 @@ SELECT set_config(s.name, s.setting, true)
 -- name: server_clock
 -- The cutover is judged by the server's clock alone.
 SELECT clock_timestamp();
+
+-- name: standby
+-- After a failover an address may still lead to the old primary, which is a standby by then.
+SELECT pg_is_in_recovery();

@@ -21,7 +21,7 @@ class Work:
     def __init__(self, site: Site, verb: str, faults: Faults, fault: str) -> None:
         self.site = site
         self.verb = verb
-        self.words = (verb,)
+        self.words: tuple[str, ...] = (verb,)
         self.run_before = 0
         self._case: FaultCase = faults.case(fault, verb)
         self.peace: Peace = undisturbed(site)
