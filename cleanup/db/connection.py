@@ -24,7 +24,8 @@ class Limits:
 
     lock_timeout_ms: int = 5_000
     statement_timeout_ms: int = 0
-    idle_timeout_ms: int = 60_000
+    # Far less than what others wait, in all their attempts, for a lock of a process that stands still.
+    idle_timeout_ms: int = 10_000
     transaction_timeout_ms: int = 0
 
 
