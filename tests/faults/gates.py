@@ -50,6 +50,7 @@ class Step(Enum):
 
     PLAN_CREATED = "plan created, not committed"
     CHUNK_CLAIMED = "chunk of the plan claimed, not committed"
+    CHUNK_HELD = "chunk claimed, its transaction open"
     READ_BEGUN = "read asked for"
     READING = "in the middle of the read"
     CHUNK_FINISHED = "chunk finished, no finding sent"
@@ -62,6 +63,8 @@ class Step(Enum):
 
     RUN_CREATED = "run created, not committed"
     RUN_CHUNK_CLAIMED = "chunk of the run claimed, not committed"
+    PAGE_ASKED_FOR = "page of findings asked for"
+    PAGE_READ = "between batches, its findings read"
     BEFORE_LOCK = "before the lock"
     AFTER_LOCK = "after the lock, before the write"
     WRITING = "in the middle of the write"
@@ -96,6 +99,7 @@ _GATES: Final = {
     Step.RUN_CHUNK_CLAIMED: Gate(
         Hold.TRIGGER, f"AFTER UPDATE OF attempt ON cleanup.run_chunk {_EACH_ROW} (NEW.state = 'claimed')"
     ),
+    Step.PAGE_ASKED_FOR: Gate(Hold.TABLE, "cleanup.finding", "cleanup:findings.page"),
     Step.BEFORE_LOCK: Gate(Hold.TRIGGER, "AFTER INSERT ON cleanup.batch FOR EACH ROW"),
     Step.WRITING: Gate(Hold.TRIGGER, f"BEFORE UPDATE ON public.{{}} {_EACH_ROW} (NEW.author_id % 4 = 2)"),
     Step.BEFORE_LOG: Gate(Hold.TRIGGER, "BEFORE INSERT ON cleanup.change_log FOR EACH STATEMENT"),
@@ -108,10 +112,17 @@ _GATES: Final = {
 }
 # Behind which gate a step in the client lies, and how the server shows that its process is there.
 _BEYOND: Final = {
+    Step.CHUNK_HELD: (Step.CHUNK_CLAIMED, "state = 'idle in transaction'"),
     Step.READING: (Step.READ_BEGUN, "wait_event = 'ClientWrite'"),
     Step.CHUNK_COMMITTED: (Step.CHUNK_COMMITTING, "state = 'idle'"),
+    Step.PAGE_READ: (Step.PAGE_ASKED_FOR, "state = 'idle in transaction'"),
     Step.AFTER_LOCK: (Step.BEFORE_LOCK, "state = 'idle in transaction'"),
     Step.COMMITTED: (Step.COMMITTING, "state = 'idle'"),
+}
+# Earlier steps need these tables too: so the lock is asked for while a lane holds its claim, and comes next.
+_LOCKED_AFTER: Final = {
+    Step.READ_BEGUN: Step.CHUNK_CLAIMED,
+    Step.PAGE_ASKED_FOR: Step.RUN_CHUNK_CLAIMED,
 }
 _FUNCTION: Final = f"""
 CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -167,6 +178,8 @@ class Gatekeeper:
         self._step, self._beyond = _BEYOND.get(step, (step, ""))
         self._gate = _GATES[self._step]
         self._table_lock: _TableLock | None = None
+        claimed = _LOCKED_AFTER.get(self._step)
+        self._claim = Gatekeeper(connection, site, claimed) if claimed is not None else None
         self._is_open = False
 
     @property
@@ -178,14 +191,18 @@ class Gatekeeper:
         """Before the job starts, so that whoever comes to the step waits."""
         if self._gate.hold is not Hold.TABLE:
             self._connection.execute("SELECT pg_advisory_lock(%s, %s)", (_ADVISORY_CLASS, self._step.number))
-        elif self._step is Step.DIGESTING:
+        elif self._claim is None:
             self._table_lock = _TableLock(self._site, self._gate.place)
+        else:
+            self._claim.close()
 
-    def wait(self, process: Process) -> Held:
-        """Until somebody waits at the gate."""
-        if self._step is Step.READ_BEGUN:
-            self._close_before_the_read(process)
-        wait_for(f"the step '{self._step.value}'", lambda: bool(self.held()), process=process)
+    def wait(self, process: Process, sessions: int = 1) -> Held:
+        """Until so many sessions wait at the gate; the first of them."""
+        if self._claim is not None:
+            self._claim.wait(process)
+            self._table_lock = _TableLock(self._site, self._gate.place)
+            self._claim.open()
+        wait_for(f"the step '{self._step.value}'", lambda: len(self.held()) >= sessions, process=process)
         return self.held()[0]
 
     def held(self) -> list[Held]:
@@ -201,11 +218,15 @@ class Gatekeeper:
     def open(self) -> None:
         """Let everybody go on."""
         self._is_open = True
-        if self._table_lock is not None:
-            self._table_lock.release()
-            self._table_lock = None
-        else:
+        if not self.release_table():
             self._connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_ADVISORY_CLASS, self._step.number))
+
+    def release_table(self) -> bool:
+        """Give the lock on a table back; False where there is none."""
+        lock, self._table_lock = self._table_lock, None
+        if lock is not None:
+            lock.release()
+        return lock is not None
 
     def wait_until(self, what: str, happened: Callable[[], bool]) -> None:
         """Wait for something, and meanwhile keep an open gate from holding whoever was on the way to it."""
@@ -228,13 +249,6 @@ class Gatekeeper:
                 self._connection.execute("SELECT pg_cancel_backend(%s)", (one.pid,))
         return False
 
-    def _close_before_the_read(self, process: Process) -> None:
-        # Claiming reads the same table: so the lock is asked for while a lane holds its claim, and comes next.
-        claim = Gatekeeper(self._connection, self._site, Step.CHUNK_CLAIMED)
-        claim.wait(process)
-        self._table_lock = _TableLock(self._site, self._gate.place)
-        claim.open()
-
 
 @contextmanager
 def gate_closed(site: Site, step: Step) -> Iterator[Gatekeeper]:
@@ -242,9 +256,10 @@ def gate_closed(site: Site, step: Step) -> Iterator[Gatekeeper]:
     with site.connect() as connection:
         keeper = Gatekeeper(connection, site, step)
         keeper.close()
-        if step in (Step.READ_BEGUN, Step.READING):
-            Gatekeeper(connection, site, Step.CHUNK_CLAIMED).close()
-        yield keeper
+        try:
+            yield keeper
+        finally:
+            keeper.release_table()
 
 
 def _lane_of(application_name: str) -> int | None:

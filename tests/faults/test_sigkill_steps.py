@@ -182,10 +182,12 @@ def sessions(site: Site) -> int:
 def measure_between(work: Work) -> Measured:
     """What has been done so far is whole: each value is the old one or the new one, and log and batches say so."""
     found, peace = work.site.everything(), work.peace
+    # Value by value: a row's title and body may be in two batches.
     neither = sum(
-        row not in (peace.original[table][key], peace.applied[table][key])
+        value not in (before, after)
         for table, rows in found.items()
         for key, row in rows.items()
+        for value, before, after in zip(row, peace.original[table][key], peace.applied[table][key], strict=True)
     )
     if work.verb == "plan":
         return Measured(rows_lost=differing_rows(found, peace.original))
