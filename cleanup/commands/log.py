@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import click
 
-from cleanup.commands.options import dsn_option
+from cleanup.commands.options import job_options, load_job
 from cleanup.db.change_log import LogRow, Place, places
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
@@ -20,12 +20,15 @@ from cleanup.engine.archive import restore_log
 from cleanup.engine.archive_export import export_log
 from cleanup.engine.archive_manifest import ArchiveFormat
 from cleanup.engine.archive_text import csv_line, guarded
+from cleanup.engine.conflicts import ConflictCase, conflicts_of
+from cleanup.engine.job import Job
 from cleanup.engine.log_stream import stream_log
 from cleanup.errors import UsageInvalid
 from cleanup.report.as_text import shown
 
 Names: TypeAlias = Mapping[tuple[int, int], Place]
 Record: TypeAlias = dict[str, object]
+Render: TypeAlias = Callable[[tuple[str, ...], Iterator[Record]], Iterator[str]]
 
 _FIELDS: Final = (
     "run",
@@ -53,7 +56,7 @@ class _Order:
 
 
 @click.command("log")
-@dsn_option
+@job_options
 @click.argument("run_id", metavar="RUN", type=int)
 @click.option(
     "--format",
@@ -80,14 +83,27 @@ class _Order:
 @click.option(
     "--changed-keys", is_flag=True, help="Name each changed row once, without texts: for search indexes and caches."
 )
+@click.option(
+    "--conflicts",
+    is_flag=True,
+    help="List the links that a rollback could not put back, with the texts of today (the config says where).",
+)
 def command(
-    dsn: str, run_id: int, format_name: str, folder: Path | None, archive: Path | None, changed_keys: bool
+    config_file: Path,
+    dsn: str,
+    run_id: int,
+    format_name: str,
+    folder: Path | None,
+    archive: Path | None,
+    changed_keys: bool,
+    conflicts: bool,
 ) -> None:
     """Write a run's change log to standard output. It holds the removed links: handle it as sensitive."""
     archive_format = ArchiveFormat(format_name)
-    if sum((changed_keys, folder is not None, archive is not None)) > 1:
+    if sum((changed_keys, conflicts, folder is not None, archive is not None)) > 1:
         raise UsageInvalid(
-            "--export, --restore and --changed-keys do not go together", hint="give them one after the other."
+            "--export, --restore, --changed-keys and --conflicts do not go together",
+            hint="give them one after the other.",
         )
     if archive_format is ArchiveFormat.PARQUET and folder is None and archive is None:
         raise UsageInvalid("parquet is no text", hint="name a folder with --export DIR.")
@@ -97,9 +113,11 @@ def command(
             _export(database, run_id, folder, archive_format)
         elif archive is not None:
             _restore(database, run_id, archive)
+        elif conflicts:
+            _print_conflicts(database, load_job(config_file, dsn), run_id, _renderer(archive_format))
         else:
             order = _Order(_KEY_FIELDS, _key_records) if changed_keys else _Order(_FIELDS, _records)
-            _print(database, run_id, order, _csv_lines if archive_format is ArchiveFormat.CSV else _json_lines)
+            _print(database, run_id, order, _renderer(archive_format))
     finally:
         database.close()
 
@@ -120,12 +138,18 @@ def _restore(database: Database, run_id: int, archive: Path) -> None:
         click.echo(f"run {run_id} has its log: nothing to do")
 
 
-def _print(
-    database: Database,
-    run_id: int,
-    order: _Order,
-    render: Callable[[tuple[str, ...], Iterator[Record]], Iterator[str]],
-) -> None:
+def _renderer(archive_format: ArchiveFormat) -> Render:
+    return _csv_lines if archive_format is ArchiveFormat.CSV else _json_lines
+
+
+def _print_conflicts(database: Database, job: Job, run_id: int, render: Render) -> None:
+    cases = database.transact(lambda connection: list(conflicts_of(connection, job, run_id)), read_only=True)
+    records = ({**asdict(case), "key": list(case.key), "reason": case.reason.value} for case in cases)
+    for line in render(tuple(field.name for field in fields(ConflictCase)), records):
+        click.echo(line)
+
+
+def _print(database: Database, run_id: int, order: _Order, render: Render) -> None:
     names = database.transact(lambda connection: _names(connection, run_id), read_only=True)
     for line in render(order.fields, order.records(stream_log(database, run_id), names)):
         click.echo(line)
@@ -166,14 +190,14 @@ def _key_records(rows: Iterable[LogRow], names: Names) -> Iterator[Record]:
         yield dict(zip(_KEY_FIELDS, (table, list(key), row.author), strict=True))
 
 
-def _json_lines(fields: tuple[str, ...], records: Iterator[Record]) -> Iterator[str]:
-    del fields
+def _json_lines(names: tuple[str, ...], records: Iterator[Record]) -> Iterator[str]:
+    del names
     for record in records:
         yield json.dumps(record, ensure_ascii=False)
 
 
-def _csv_lines(fields: tuple[str, ...], records: Iterator[Record]) -> Iterator[str]:
-    yield csv_line(fields).rstrip("\n")
+def _csv_lines(names: tuple[str, ...], records: Iterator[Record]) -> Iterator[str]:
+    yield csv_line(names).rstrip("\n")
     for record in records:
         yield csv_line(_csv_cell(value) for value in record.values()).rstrip("\n")
 

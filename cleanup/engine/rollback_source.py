@@ -18,7 +18,7 @@ from cleanup.engine.digest import rollback_digest
 from cleanup.engine.guards import require_here
 from cleanup.engine.job import Job, describe_tables, targets_of
 from cleanup.engine.rollback_judge import RollbackJudge
-from cleanup.errors import PlanStale, RunUnfinished
+from cleanup.errors import PlanStale, RunUnfinished, UsageInvalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ def open_source(connection: Connection, job: Job, run_id: int, selection: Select
             hint="let it finish first (the same command goes on with it), or cancel it.",
         )
     require_log(connection, run_id)
+    _require_names(connection, job, plan, selection)
     targets, fingerprints = _present_tables(connection, plan, describe_tables(connection, job))
     return Source(run, plan, selection, targets, fingerprints)
 
@@ -79,6 +80,21 @@ class SourceLog:
         }
         family = runs_of(connection, self.plan_id) if later else frozenset[int]()
         return RollbackJudge(target.table.columns, self.selection, later, family)
+
+
+def _require_names(connection: Connection, job: Job, plan: Plan, selection: Selection) -> None:
+    """A name that is mistyped selects nothing, which looks like nothing to do."""
+    known = (
+        ("table", selection.tables, {leaf.table_name for leaf in plan_leaves(connection, plan.plan_id)}),
+        ("platform", selection.platforms, {rule.platform for rule in job.policy.rules}),
+        ("kind", selection.kinds, {rule.kind for rule in job.policy.rules}),
+    )
+    for what, names, allowed in known:
+        for name in names:
+            if name not in allowed:
+                raise UsageInvalid(
+                    f"there is no {what} {name!r} in plan {plan.plan_id}", hint=f"it has: {', '.join(sorted(allowed))}."
+                )
 
 
 def _present_tables(

@@ -318,25 +318,25 @@ BEGIN
     EXECUTE format('ALTER TABLE cleanup.change_log ATTACH PARTITION cleanup.change_log_%s FOR VALUES IN (%s)', of_run, of_run);
 END $$;
 
--- The part of a run's log that a selection asks for: every key that is given must hold. A value is taken where any
+-- The part of a run's log that a selection asks for: every name that is given must hold. A value is taken where any
 -- of its links is asked for. Without SET and SECURITY DEFINER, so that a page of it is read by the log's own index.
-CREATE FUNCTION cleanup.selected_log(of_run bigint, selection jsonb) RETURNS SETOF cleanup.change_log LANGUAGE sql STABLE AS $$
+CREATE FUNCTION cleanup.selected_log(of_run bigint, part jsonb) RETURNS SETOF cleanup.change_log LANGUAGE sql STABLE AS $$
     SELECT g.* FROM cleanup.change_log AS g
      WHERE g.run_id = of_run
-       AND (NOT selection ? 'tables'
+       AND (NOT part ? 'tables'
             OR g.leaf_number IN (SELECT l.leaf_number FROM cleanup.plan_leaf AS l JOIN cleanup.run AS r ON r.plan_id = l.plan_id
-                                  WHERE r.run_id = of_run AND selection -> 'tables' ? l.table_name))
-       AND (NOT selection ? 'keys' OR to_jsonb(g.key) IN (SELECT k.key FROM jsonb_array_elements(selection -> 'keys') AS k(key)))
-       AND (NOT selection ? 'authors' OR selection -> 'authors' ? g.author)
-       AND (NOT selection ? 'created_since' OR g.created_at >= (selection ->> 'created_since')::timestamptz)
-       AND (NOT selection ? 'created_until' OR g.created_at < (selection ->> 'created_until')::timestamptz)
-       AND (NOT selection ? 'changed_since' OR g.logged_at >= (selection ->> 'changed_since')::timestamptz)
-       AND (NOT selection ? 'changed_until' OR g.logged_at < (selection ->> 'changed_until')::timestamptz)
-       AND (NOT selection ?| ARRAY['platforms', 'kinds', 'decisions']
+                                  WHERE r.run_id = of_run AND part -> 'tables' ? l.table_name))
+       AND (NOT part ? 'keys' OR to_jsonb(g.key) IN (SELECT k.key FROM jsonb_array_elements(part -> 'keys') AS k(key)))
+       AND (NOT part ? 'authors' OR part -> 'authors' ? g.author)
+       AND (NOT part ? 'created_since' OR g.created_at >= (part ->> 'created_since')::timestamptz)
+       AND (NOT part ? 'created_until' OR g.created_at < (part ->> 'created_until')::timestamptz)
+       AND (NOT part ? 'changed_since' OR g.logged_at >= (part ->> 'changed_since')::timestamptz)
+       AND (NOT part ? 'changed_until' OR g.logged_at < (part ->> 'changed_until')::timestamptz)
+       AND (NOT part ?| ARRAY['platforms', 'kinds', 'decisions']
             OR EXISTS (SELECT FROM jsonb_array_elements(g.edits::jsonb) AS e(edit)
-                        WHERE (NOT selection ? 'platforms' OR selection -> 'platforms' ? split_part(e.edit ->> 4, '/', 1))
-                          AND (NOT selection ? 'kinds' OR selection -> 'kinds' ? split_part(e.edit ->> 4, '/', 2))
-                          AND (NOT selection ? 'decisions' OR selection -> 'decisions' ? split_part(e.edit ->> 4, '/', 3))))
+                        WHERE (NOT part ? 'platforms' OR part -> 'platforms' ? split_part(e.edit ->> 4, '/', 1))
+                          AND (NOT part ? 'kinds' OR part -> 'kinds' ? split_part(e.edit ->> 4, '/', 2))
+                          AND (NOT part ? 'decisions' OR part -> 'decisions' ? split_part(e.edit ->> 4, '/', 3))))
 $$;
 
 -- Ends a batch's transaction unless each of its rows was written just as computed: a trigger may refuse or alter one.
