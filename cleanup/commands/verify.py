@@ -1,11 +1,13 @@
 """cleanup verify: what is left, and whether the log is whole; writes nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from cleanup.commands.options import OutputFormat, format_option, job_options, load_job
+from cleanup.db.runs import Run
+from cleanup.engine.log_chains import LogProblem
 from cleanup.engine.verifying import Verification, verify_posts, verify_run
 from cleanup.report.as_json import render_json
 from cleanup.report.as_text import shown
@@ -42,7 +44,20 @@ def _lines(result: Verification) -> Iterator[str]:
     if result.run is not None:
         values = ", ".join(f"{name} {number:,}" for name, number in sorted(result.values.items())) or "none"
         yield f"  logged values: {values}"
-        yield f"  change log: {'whole' if not result.log_problems else 'NOT WHOLE'}"
-    for problem in result.log_problems:
-        row = "the log" if problem.finding_number is None else f"log row of finding {problem.finding_number}"
-        yield f"    {row}: {problem.what}"
+        yield from _log_lines(result.run, result.log_problems)
+
+
+def _log_lines(run: Run, problems: Sequence[LogProblem]) -> Iterator[str]:
+    head = run.log_head.hex() if run.log_head else "none"
+    yield f"  change log: {'NOT WHOLE' if problems else 'whole'}, head {head}"
+    for problem in problems:
+        yield f"    {_named(problem)}{problem.what}"
+
+
+def _named(problem: LogProblem) -> str:
+    if problem.finding_number is None:
+        return ""
+    if problem.key is None:
+        return f"finding {problem.finding_number}: "
+    where = f"{problem.leaf_name}.{problem.column_name} {shown(list(problem.key))}"
+    return f"finding {problem.finding_number} ({where}): "

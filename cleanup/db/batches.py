@@ -7,6 +7,7 @@ from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
+from cleanup.db.instants import read_any_instant
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.run_chunks import RunChunk
 
@@ -117,6 +118,7 @@ def checkpoint(connection: Connection, run_id: int, chunk: RunChunk) -> int:
 def batch_rows(connection: Connection, run_id: int) -> list[BatchRow]:
     """Every batch of a run, in the order of the run's head."""
     with connection.cursor(row_factory=args_row(BatchRow)) as cursor:
+        read_any_instant(cursor)
         return cursor.execute(statement("batches.rows"), {"run_id": run_id}).fetchall()
 
 

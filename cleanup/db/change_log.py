@@ -10,6 +10,7 @@ from psycopg.sql import Composed
 from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
+from cleanup.db.instants import read_any_instant
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.selection import Selection
 
@@ -188,4 +189,5 @@ def places(connection: Connection, plan_id: int) -> dict[tuple[int, int], Place]
 
 def _read(connection: Connection, name: str, parameters: dict[str, object]) -> list[LogRow]:
     with connection.cursor(row_factory=args_row(LogRow)) as cursor:
+        read_any_instant(cursor)
         return cursor.execute(statement(name), parameters).fetchall()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from cleanup.db.archives import SettledBatch
 from cleanup.db.change_log import LogRow
 from cleanup.engine.chain import BatchContent, run_head, seal
-from cleanup.engine.log_check import BatchEnd, LogWalk
+from cleanup.engine.log_chains import BatchEnd, LogWalk
 
 
 class LogUnproved(Exception):

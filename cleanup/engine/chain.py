@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -72,10 +72,10 @@ class BatchContent:
     attempt: int
     lane: int
     findings: int
-    outcomes: Mapping[str, int]
-    span_outcomes: Mapping[str, int]
-    edited: int
-    log_rows: int
+    outcomes: dict[str, int] | None
+    span_outcomes: dict[str, int] | None
+    edited: int | None
+    log_rows: int | None
     unchanged: Sequence[tuple[int, str, str | None]]
     conflicts: Sequence[tuple[int, int, str]]
     deferred: Sequence[int]
@@ -94,8 +94,8 @@ def seal(chain: bytes, content: BatchContent) -> bytes:
             content.attempt,
             content.lane,
             content.findings,
-            dict(content.outcomes),
-            dict(content.span_outcomes),
+            content.outcomes,
+            content.span_outcomes,
             content.edited,
             content.log_rows,
             sorted(list(one) for one in content.unchanged),

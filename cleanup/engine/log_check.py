@@ -1,105 +1,94 @@
-"""Proving the change log: every row against the chain of its batch, every batch against its head."""
+"""Proving the change log: what each batch wrote against the batch's head, the batches against the head of the run."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from cleanup.db.batches import BatchRow, batch_rows
-from cleanup.db.change_log import LogRow, page_of_log
+from cleanup.db.change_log import LogRow
 from cleanup.db.connection import Connection
-from cleanup.db.runs import Run
-from cleanup.engine.chain import CHAIN_START, Written, link, row_digest, run_head
+from cleanup.db.log_proof import chunk_ranges, planned_values, recorded_heads
+from cleanup.db.runs import Run, RunState
+from cleanup.engine.chain import run_head
+from cleanup.engine.log_blame import Blame
+from cleanup.engine.log_chains import LogProblem
+from cleanup.engine.log_walk import BatchWalk, walk_log
 
-_PAGE: Final = 5_000
-_NO_END: Final = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class LogProblem:
-    """One thing that is wrong with a log; `finding_number` is None where no single row can be named."""
-
-    finding_number: int | None
-    what: str
+# Where a whole log is gone, the first of its rows stand for all.
+_NAMED_AT_MOST: Final = 1_000
 
 
 @dataclass(slots=True)
-class BatchEnd:
-    """How far a batch's rows have come: their number, and the chain value of the last one."""
+class LogCheck:
+    """What is wrong with a log, and which of its rows can be relied on all the same."""
 
-    batch: BatchRow
-    chain: bytes = CHAIN_START
-    rows: int = 0
+    problems: list[LogProblem] = field(default_factory=list)
+    _whole: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
+    def proves(self, row: LogRow) -> bool:
+        """Whether the row's batch is whole."""
+        ranges = self._whole.get(row.run_pass, [])
+        place = bisect_left(ranges, (row.finding_number,)) - 1
+        return place >= 0 and ranges[place][0] < row.finding_number <= ranges[place][1]
 
-class LogWalk:
-    """Takes a run's log rows by finding number, wherever they come from, and holds each against its batch's chain."""
-
-    def __init__(self, batches: Iterable[BatchRow]) -> None:
-        self._ends = {(batch.run_pass, batch.after_number): BatchEnd(batch) for batch in batches}
-        self._starts: dict[int, list[int]] = {}
-        for run_pass, after_number in sorted(self._ends):
-            self._starts.setdefault(run_pass, []).append(after_number)
-
-    def take(self, row: LogRow) -> LogProblem | None:
-        """What is wrong with the next row, if anything is."""
-        end = self._end_of(row)
-        if end is None:
-            return LogProblem(row.finding_number, "is in no batch: the row was added")
-        fits = _expected(row, end.chain) == row.chain
-        end.chain = row.chain
-        end.rows += 1
-        return None if fits else LogProblem(row.finding_number, "was changed, or the row before it is missing")
-
-    def ends(self) -> Iterable[BatchEnd]:
-        """Where the rows that were taken have led each batch."""
-        return self._ends.values()
-
-    def _end_of(self, row: LogRow) -> BatchEnd | None:
-        starts = self._starts.get(row.run_pass, [])
-        place = bisect_left(starts, row.finding_number)
-        if place == 0:
-            return None
-        end = self._ends[row.run_pass, starts[place - 1]]
-        return end if row.finding_number <= end.batch.through_number else None
+    def rely_on(self, batch: BatchRow) -> None:
+        """Note a batch that proves itself."""
+        self._whole.setdefault(batch.run_pass, []).append((batch.after_number, batch.through_number))
 
 
-def check_log(connection: Connection, run: Run) -> list[LogProblem]:
-    """Every problem of a run's log: rows changed, missing, added or reordered, and heads that do not fit."""
+def check_log(connection: Connection, run: Run) -> LogCheck:
+    """Hold everything that a closed run's batches wrote against their heads, and name what does not fit.
+
+    Rows changed, missing, added or moved; outcomes, conflicts, deferrals; batches, and the head of the run.
+    """
     batches = batch_rows(connection, run.run_id)
-    walk = LogWalk(batches)
-    problems = [problem for row in all_log_rows(connection, run.run_id) if (problem := walk.take(row))]
-    for end in walk.ends():
-        problems += _judge_batch(end)
-    if run.log_head is not None and run.log_head != run_head(batches):
-        problems.append(LogProblem(None, "the head of the run does not fit its batches"))
-    return problems
+    check, blame, passed_over = LogCheck(), Blame(connection, run), 0
+    for found in walk_log(connection, run.run_id, batches):
+        if isinstance(found, BatchWalk) and found.is_whole:
+            check.rely_on(found.batch)
+        elif blame.problems_so_far >= _NAMED_AT_MOST:
+            passed_over += 1
+        elif isinstance(found, BatchWalk):
+            blame.examine(found)
+        else:
+            blame.stray(found)
+    check.problems += blame.problems()
+    if passed_over:
+        check.problems.append(LogProblem(None, f"{passed_over:,} further batches and rows do not fit"))
+    check.problems += [LogProblem(None, what) for what in _judge_run(connection, run, batches, check)]
+    return check
 
 
-def all_log_rows(connection: Connection, run_id: int) -> Iterator[LogRow]:
-    """A run's whole log by finding number, read in pages."""
-    after = -1
-    while page := page_of_log(connection, run_id, after, _NO_END, _PAGE):
-        yield from page
-        after = page[-1].finding_number
+def _judge_run(connection: Connection, run: Run, batches: Sequence[BatchRow], check: LogCheck) -> Iterator[str]:
+    if run.log_head is None:
+        return
+    recorded = recorded_heads(connection, run.run_id)
+    if recorded and run.log_head.hex() not in recorded:
+        yield "the head of the run was changed: the event of its end recorded another one"
+    elif run_head(batches) != run.log_head:
+        yield "the head of the run does not fit its batches: one was changed, added or taken away"
+        yield from _gaps(connection, run, batches)
+    settled = sum(sum((batch.outcomes or {}).values()) for batch in batches)
+    if run.state is RunState.FINISHED and settled != run.planned and not check.problems:
+        yield f"the batches of the run settled {settled:,} findings instead of {run.planned:,}"
 
 
-def _expected(row: LogRow, previous: bytes) -> bytes:
-    written = Written(
-        row.run_id,
-        row.run_pass,
-        row.outcome,
-        row.value_id,
-        row.hash_before,
-        row.hash_after,
-        row.salt,
-        row.edits,
-        row.logged_at,
-    )
-    return link(previous, row_digest(row, written))
-
-
-def _judge_batch(end: BatchEnd) -> Iterator[LogProblem]:
-    name = f"batch pass {end.batch.run_pass} after {end.batch.after_number}"
-    if end.rows != end.batch.log_rows:
-        yield LogProblem(None, f"{name} has {end.rows} log rows instead of {end.batch.log_rows}")
+def _gaps(connection: Connection, run: Run, batches: Sequence[BatchRow]) -> Iterator[str]:
+    """Where the batches of a chunk do not follow one another, pass by pass."""
+    found: dict[tuple[int, int], list[BatchRow]] = {}
+    for batch in sorted(batches, key=lambda batch: batch.after_number):
+        found.setdefault((batch.chunk_number, batch.run_pass), []).append(batch)
+    for chunk in chunk_ranges(connection, run.run_id):
+        found.setdefault((chunk.chunk_number, 0), [])
+        for run_pass in sorted(run_pass for number, run_pass in found if number == chunk.chunk_number):
+            end = chunk.after_number
+            for batch in found[chunk.chunk_number, run_pass]:
+                if batch.after_number > end:
+                    yield f"the batch of pass {run_pass} after finding {end} is missing"
+                elif batch.after_number < end:
+                    yield f"the batch of pass {run_pass} after finding {batch.after_number} overlaps the one before it"
+                end = batch.through_number
+            is_over = run.state is RunState.FINISHED and run_pass == 0
+            if is_over and next(planned_values(connection, run, end, chunk.through_number), None) is not None:
+                yield f"the batch of pass {run_pass} after finding {end} is missing"

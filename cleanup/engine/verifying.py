@@ -17,7 +17,8 @@ from cleanup.db.runs import Run, RunKind, RunState, get_run
 from cleanup.db.targets import Target
 from cleanup.engine.guards import leaf_oids, require_here, require_same_settings
 from cleanup.engine.job import Job, describe_tables, targets_of
-from cleanup.engine.log_check import LogProblem, all_log_rows, check_log
+from cleanup.engine.log_chains import LogProblem, all_log_rows
+from cleanup.engine.log_check import LogCheck, check_log
 from cleanup.engine.spans import value_id
 from cleanup.engine.sweep import APPLICATION_NAME, Extent, Sweep, refusal_left, sweep_posts
 from cleanup.engine.verdicts import Outcome
@@ -74,11 +75,11 @@ def verify_run(job: Job, run_id: int) -> Verification:
             since = plan.first_xmin if _sweep_is_enough(job, plan, run) else None
             sweep = sweep_posts(database, job, Extent(since, leaf_oids(leaves), _known(leaves, left)))
             left += sweep.refused
-        problems = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
+        check = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
         values = database.transact(
-            lambda connection: _compare_values(connection, run_id, targets), SCAN_LIMITS, read_only=True
+            lambda connection: _compare_values(connection, run_id, targets, check), SCAN_LIMITS, read_only=True
         )
-        return Verification(run, sweep, left, problems, values)
+        return Verification(run, sweep, left, check.problems, values)
     finally:
         database.close()
 
@@ -134,11 +135,14 @@ def _known(leaves: list[PlanLeaf], left: list[Left]) -> frozenset[int]:
     return frozenset(value_id(tables[one.leaf_name], one.column_name, one.key) for one in left)
 
 
-def _compare_values(connection: Connection, run_id: int, targets: dict[int, Target]) -> dict[str, int]:
+def _compare_values(connection: Connection, run_id: int, targets: dict[int, Target], check: LogCheck) -> dict[str, int]:
     counts: Counter[str] = Counter()
     rows = all_log_rows(connection, run_id)
     while page := list(islice(rows, _HASHED_AT_ONCE)):
-        for leaf_number, group in groupby(page, key=lambda row: row.leaf_number):
+        # What cannot be relied on says neither where a value stands nor what it should be.
+        proved = [row for row in page if check.proves(row)]
+        counts["not_proved"] += len(page) - len(proved)
+        for leaf_number, group in groupby(proved, key=lambda row: row.leaf_number):
             logged = list(group)
             if leaf_number not in targets:
                 # Dropped or detached since, with all its rows.
@@ -153,4 +157,4 @@ def _compare_values(connection: Connection, run_id: int, targets: dict[int, Targ
                     counts["as_written"] += 1
                 else:
                     counts["changed_since"] += 1
-    return dict(counts)
+    return dict(+counts)
