@@ -10,7 +10,7 @@ from cleanup.db.checks import Posts, Unreadable, attempt, posts_of
 from cleanup.db.connection import Connection
 from cleanup.db.describe import describe_table, require_resolution
 from cleanup.db.targets import Target
-from cleanup.engine.checks.result import CheckResult, block, named, ok
+from cleanup.engine.checks.result import CheckResult, block, named, ok, warn
 from cleanup.engine.checks.setting import Setting
 from cleanup.engine.job import Job
 from cleanup.errors import KeyUnusable, PreflightFailed
@@ -123,20 +123,26 @@ def write_statement(setting: Setting) -> Iterator[CheckResult]:
         refused = _first_refusal(setting, posts)
         if refused is None:
             yield ok(CheckName.WRITE_STATEMENT, posts.table.name, "the server would take a batch's UPDATE")
+        elif refused[1].is_locked:
+            yield warn(
+                CheckName.WRITE_STATEMENT,
+                posts.table.name,
+                f"not tried: {refused[0]} is locked by somebody",
+                "run the check again once the lock is gone.",
+            )
         else:
-            leaf, sqlstate = refused
             yield block(
                 CheckName.WRITE_STATEMENT,
                 posts.table.name,
-                f"the server refuses a batch's UPDATE on {leaf} (SQLSTATE {sqlstate})",
+                f"the server refuses a batch's UPDATE on {refused[0]} (SQLSTATE {refused[1].sqlstate})",
                 "see this table's other results; else the SQLSTATE says what the server objects to.",
             )
 
 
-def _first_refusal(setting: Setting, posts: Posts) -> tuple[str, str] | None:
+def _first_refusal(setting: Setting, posts: Posts) -> tuple[str, Unreadable] | None:
     for number, leaf in enumerate(posts.table.leaves):
         target = Target(posts.table, leaf, number, setting.job.policy.cutover)
         answer = attempt(setting.connection, partial(explain_write, setting.connection, target))
         if isinstance(answer, Unreadable):
-            return leaf.full_name, answer.sqlstate
+            return leaf.full_name, answer
     return None
