@@ -79,6 +79,8 @@ created_at = "created_at"
 columns = {{ body = "text" }}
 [pace]
 lanes = 1
+[check]
+acknowledge = ["materialized-views"]
 """
 
 
