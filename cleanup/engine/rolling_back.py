@@ -17,6 +17,7 @@ from cleanup.db.run_chunks import create_for_rollback
 from cleanup.db.runs import Run, RunTerms, create_rollback_run, get_run, lock_plan, open_rollback_of, resume_run
 from cleanup.db.selection import Selection
 from cleanup.db.session import server_clock
+from cleanup.engine.checks.preflight import require_writable
 from cleanup.engine.guards import require_signature
 from cleanup.engine.job import Job
 from cleanup.engine.lanes import Stop, run_lanes
@@ -89,6 +90,7 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int, selecti
 
 
 def _create(connection: Connection, job: Job, source: Source) -> int:
+    require_writable(connection, job)
     approval_id = _approval(connection, source) if job.config.approval.rollbacks else None
     terms = RunTerms(_planned(connection, source), job.config.retention.days, VERSION)
     stored = source.selection.stored()

@@ -190,6 +190,20 @@ def test_a_run_is_refused_while_nobody_has_decided(fresh: Site) -> None:
     assert 'public.post.triggers: "refuse" then, "fire" now' in answer.err
 
 
+def test_a_rollback_is_refused_while_nobody_has_decided(fresh: Site) -> None:
+    run = fresh.job.apply(fresh.job.plan())
+    fresh.job.execute(TOUCH)
+    fresh.job.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    before = fresh.job.checksums()
+    answer = fresh.job.call("rollback", run.number("run_id"))
+    assert (answer.status, answer.codes) == (3, ["CLN-313"]), answer.err
+    assert fresh.job.checksums() == before
+    # A risk of the server's is no reason to hold up whoever has to undo a run.
+    fresh.configure(table='triggers = "suppress"')
+    fresh.job.roll_back(run)
+    assert touched(fresh) == 0
+
+
 def test_a_role_that_was_granted_no_more_than_it_needs_runs_without_triggers(fresh: Site) -> None:
     fresh.job.execute(TOUCH)
     fresh.configure(table='triggers = "suppress"')

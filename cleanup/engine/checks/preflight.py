@@ -25,16 +25,20 @@ from cleanup.engine.checks.space import Expected, expected_of_plan, space
 from cleanup.engine.job import Job
 from cleanup.errors import PreflightBlocked
 
-# Cheap questions, to the catalog and to the server's statistics; none reads a post.
-_AREAS: Final = (
-    Area(CheckName.PRIMARY, ledger.primary),
-    Area(CheckName.LEDGER, ledger.ledger),
+# Whether rows can be written at all, and what would happen beside them.
+_WRITING: Final = (
     Area(CheckName.READ_PRIVILEGES, tables.privileges),
     Area(CheckName.ROW_SECURITY, tables.row_security),
     Area(CheckName.WRITE_STATEMENT, tables.write_statement),
     Area(CheckName.TRIGGERS, triggers.triggers),
     Area(CheckName.TRIGGER_SUPPRESSION, triggers.trigger_suppression),
     Area(CheckName.RULES, tables.rules),
+)
+# Cheap questions, to the catalog and to the server's statistics; none reads a post.
+_AREAS: Final = (
+    Area(CheckName.PRIMARY, ledger.primary),
+    Area(CheckName.LEDGER, ledger.ledger),
+    *_WRITING,
     Area(CheckName.FOREIGN_KEYS, dependents.dependents),
     Area(CheckName.INDEXES, indexes.index_checks),
     Area(CheckName.AUTOVACUUM, health.storage),
@@ -92,6 +96,16 @@ def require_preflight(connection: Connection, job: Job, plan_id: int) -> list[Ch
     results = acknowledge(results, job.config.check.acknowledge)
     require_no_block(results)
     return results
+
+
+def require_writable(connection: Connection, job: Job) -> None:
+    """The part of it that a rollback needs: raise PreflightBlocked where rows could not be written as configured.
+
+    Whoever has to undo a run is not to be held up by a slot or a log.
+    """
+    setting, results = set_out(connection, job)
+    results += [result for area in _WRITING for result in area.results(setting)]
+    require_no_block(acknowledge(results, job.config.check.acknowledge))
 
 
 def record_risks(connection: Connection, results: Sequence[CheckResult], plan_id: int, run_id: int) -> None:
