@@ -24,6 +24,7 @@ VERBS: Final = (
     "pause",
     "resume",
     "cancel",
+    "set",
     "verify",
     "rollback",
     "log",

@@ -1,11 +1,13 @@
 """The job config: read from TOML, validated once at the door, frozen from then on."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import time
 from enum import Enum
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from cleanup.check_names import CheckName
-from cleanup.vocabulary import ColumnFormat
+from cleanup.vocabulary import ColumnFormat, Signal
 
 
 class Undated(Enum):
@@ -94,7 +96,7 @@ class TableConfig:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How gently the job treats the database."""
+    """How gently the job treats the database; a WAL limit of 0 is none."""
 
     lanes: int = 2
     chunk_rows: int = 50_000
@@ -103,6 +105,40 @@ class Pace:
     lock_timeout_ms: int = 500
     lease_seconds: int = 60
     locked_passes: int = 3
+    wal_mib_per_second: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """The limit of each signal beyond which a run waits, and what goes with them.
+
+    `ignore` are signals that nobody looks at, `accept_unreadable` those that may be unreadable; else one that
+    can not be read counts as beyond its limit. `alert_after` has the signals whose `alert_after_seconds` differ.
+    """
+
+    replica_lag_seconds: int = 10
+    slot_wal_mib: int = 16_384
+    archive_queue_files: int = 64
+    archive_failing_seconds: int = 60
+    long_transaction_seconds: int = 1_800
+    lock_queue_sessions: int = 5
+    vacuums: int = 0
+    disk_free_mib: int = 10_240
+    resume_at: float = 0.8
+    alert_after_seconds: int = 1_800
+    alert_after: tuple[tuple[Signal, int], ...] = ((Signal.VACUUM, 14_400),)
+    ignore: frozenset[Signal] = frozenset()
+    accept_unreadable: frozenset[Signal] = frozenset()
+    replicas: tuple[str, ...] = ()
+    replicas_left_out: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a run may write, by the server's clock: spans of a day in a time zone, which may reach over midnight."""
+
+    only_between: tuple[tuple[time, time], ...]
+    time_zone: ZoneInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +197,8 @@ class JobConfig:
     retention: Retention
     resolution: Resolution | None = None
     check: Check = Check()
+    throttle: Throttle = field(default_factory=Throttle)
+    window: Window | None = None
 
     def with_lanes(self, lanes: int) -> "JobConfig":
         """The same job with another number of lanes."""

@@ -1,7 +1,6 @@
 """Reading a job config: every error of the file together, then one frozen object."""
 
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from cleanup.check_names import CheckName
 from cleanup.config import (
@@ -12,7 +11,6 @@ from cleanup.config import (
     ExemptBy,
     JobConfig,
     LinkRows,
-    Pace,
     Resolution,
     Retention,
     TableConfig,
@@ -20,6 +18,7 @@ from cleanup.config import (
     Undated,
     UrlResult,
 )
+from cleanup.config_pace import find_zone, read_pace, read_throttle, read_window
 from cleanup.document import Section, read_document
 from cleanup.errors import ConfigInvalid
 from cleanup.resources import config_directory
@@ -38,14 +37,16 @@ def load_config(file: Path) -> JobConfig:
         if table.name in seen:
             root.problem("table", f"names {table.name!r} twice")
         seen.add(table.name)
-    pace = _read_pace(root.section("pace"))
+    pace = read_pace(root.section("pace"))
+    throttle = read_throttle(root.section("throttle"))
+    window = read_window(root.section("window")) if root.has("window") else None
     approval = _read_approval(root.section("approval"))
     retention = _read_retention(root.section("retention"))
     resolution = _read_resolution(root.section("resolution")) if root.has("resolution") else None
     check = _read_check(root.section("check"))
     root.close()
     problems.raise_if_any()
-    return JobConfig(file, policy, tables, pace, approval, retention, resolution, check)
+    return JobConfig(file, policy, tables, pace, approval, retention, resolution, check, throttle, window)
 
 
 def _policy_path(file: Path, root: Section) -> Path:
@@ -72,7 +73,7 @@ def _read_table(section: Section) -> TableConfig:
         section.problem("columns", "is missing; name at least one text column and its format")
     exempt_by = _read_exempt_by(section.section("exempt_by")) if section.has("exempt_by") else None
     zone = section.optional_text("created_at_time_zone")
-    if zone is not None and not _zone_exists(zone):
+    if zone is not None and find_zone(zone) is None:
         section.problem("created_at_time_zone", f"is {zone!r}, must be an IANA zone such as Asia/Shanghai")
     table = TableConfig(
         name=name,
@@ -140,21 +141,6 @@ def _read_exempt_by(section: Section) -> ExemptBy:
     return exempt_by
 
 
-def _read_pace(section: Section) -> Pace:
-    standard = Pace()
-    pace = Pace(
-        lanes=section.integer("lanes", standard.lanes, minimum=1, maximum=64),
-        chunk_rows=section.integer("chunk_rows", standard.chunk_rows, minimum=1, maximum=1_000_000),
-        lock_target_ms=section.integer("lock_target_ms", standard.lock_target_ms, minimum=10, maximum=10_000),
-        batch_rows_max=section.integer("batch_rows_max", standard.batch_rows_max, minimum=1, maximum=100_000),
-        lock_timeout_ms=section.integer("lock_timeout_ms", standard.lock_timeout_ms, minimum=10, maximum=60_000),
-        lease_seconds=section.integer("lease_seconds", standard.lease_seconds, minimum=5, maximum=3_600),
-        locked_passes=section.integer("locked_passes", standard.locked_passes, minimum=1, maximum=100),
-    )
-    section.close()
-    return pace
-
-
 def _read_approval(section: Section) -> Approval:
     standard = Approval()
     approval = Approval(
@@ -201,11 +187,3 @@ def _read_acknowledgement(spelling: str) -> Acknowledgement | None:
         if known.value == name and known.can_be_acknowledged and bool(colon) == bool(subject):
             return Acknowledgement(known, subject or None)
     return None
-
-
-def _zone_exists(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return False
-    return True

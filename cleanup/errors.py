@@ -304,6 +304,12 @@ class DatabaseBusy(Interrupted):
     code = "CLN-403"
 
 
+class MaxRuntimeReached(Interrupted):
+    """The job has worked for as long as --max-runtime allows; the checkpoint is kept."""
+
+    code = "CLN-404"
+
+
 class DatabaseFailed(CleanupError):
     """The database did not answer, or answered with an error that is not ours to mend."""
 

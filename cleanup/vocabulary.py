@@ -27,6 +27,20 @@ class ColumnFormat(Enum):
     URL = "url"
 
 
+class Signal(Enum):
+    """What a run watches before each batch; where one is not well, the run waits."""
+
+    REPLICA_LAG = "replica_lag"
+    SLOT_WAL = "slot_wal"
+    ARCHIVE_QUEUE = "archive_queue"
+    ARCHIVE_FAILING = "archive_failing"
+    LONG_TRANSACTION = "long_transaction"
+    LOCK_QUEUE = "lock_queue"
+    VACUUM = "vacuum"
+    DISK_FREE = "disk_free"
+    WINDOW = "window"
+
+
 class ExitStatus(IntEnum):
     """What the process says to the shell; each error class has one."""
 

@@ -1,10 +1,12 @@
 """Options that several verbs share, and what they lead to."""
 
 import os
+import re
+import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
@@ -38,6 +40,29 @@ dsn_option = click.option(
 )
 
 
+_DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """The seconds of a duration such as 90s, 45m or 2h30m; at least one."""
+    if value is None:
+        return None
+    parts = _DURATION.fullmatch(value)
+    hours, minutes, seconds = (int(part or 0) for part in parts.groups()) if parts else (0, 0, 0)
+    total = hours * 3_600 + minutes * 60 + seconds
+    if not total:
+        raise click.BadParameter(f"{value!r} is no duration such as 90s, 45m or 2h30m.", context, parameter)
+    return float(total)
+
+
+max_runtime_option = click.option(
+    "--max-runtime",
+    metavar="DURATION",
+    callback=_seconds,
+    help="Stop after so long (90s, 45m, 2h30m) as SIGTERM does: exit 4, and the same command goes on.",
+)
+
+
 def format_option(command: _Command) -> _Command:
     """--format text|json."""
     return click.option(
@@ -56,12 +81,19 @@ def job_options(command: _Command) -> _Command:
     return config_option(dsn_option(command))
 
 
-def load_job(config_file: Path, dsn: str, lanes: int | None = None) -> Job:
-    """The job that a config file describes; `lanes` takes the place of the config's."""
+def load_job(config_file: Path, dsn: str, lanes: int | None = None, max_runtime: float | None = None) -> Job:
+    """The job that a config file describes, to be stopped in `max_runtime` seconds; `lanes` replace the config's."""
+    deadline = time.monotonic() + max_runtime if max_runtime is not None else None
     config = load_config(config_file)
     if lanes is not None:
         config = config.with_lanes(lanes)
-    return Job(dsn=dsn, config=config, policy=load_policy(config.policy), pattern_cache=_pattern_cache())
+    return Job(
+        dsn=dsn,
+        config=config,
+        policy=load_policy(config.policy),
+        pattern_cache=_pattern_cache(),
+        deadline=deadline,
+    )
 
 
 def look(dsn: str, verb: str, read: Callable[[Connection], _Result]) -> _Result:

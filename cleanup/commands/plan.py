@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cleanup.commands.options import OutputFormat, format_option, job_options, load_job, look
+from cleanup.commands.options import OutputFormat, format_option, job_options, load_job, look, max_runtime_option
 from cleanup.commands.progress import PlanProgress
 from cleanup.engine.planning import make_plan
 from cleanup.report.as_json import render_json
@@ -16,10 +16,18 @@ from cleanup.report.plan_model import plan_report
 @job_options
 @click.option("--since", type=int, metavar="PLAN", help="Only rows written since that plan began: a delta plan.")
 @click.option("--lanes", type=click.IntRange(1, 64), help="Worker processes, instead of the config's number.")
+@max_runtime_option
 @format_option
-def command(config_file: Path, dsn: str, since: int | None, lanes: int | None, output_format: OutputFormat) -> None:
+def command(
+    config_file: Path,
+    dsn: str,
+    since: int | None,
+    lanes: int | None,
+    max_runtime: float | None,
+    output_format: OutputFormat,
+) -> None:
     """Make a plan, or go on with the one that was interrupted."""
-    job = load_job(config_file, dsn, lanes)
+    job = load_job(config_file, dsn, lanes, max_runtime)
     plan = make_plan(job, since, PlanProgress())
     report = look(dsn, "report", lambda connection: plan_report(connection, plan.plan_id, job.policy))
     click.echo(render_json(report) if output_format is OutputFormat.JSON else render_plan_summary(report), nl=False)

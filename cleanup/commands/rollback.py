@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cleanup.commands.options import OutputFormat, format_option, job_options, load_job
+from cleanup.commands.options import OutputFormat, format_option, job_options, load_job, max_runtime_option
 from cleanup.commands.progress import RunProgress
 from cleanup.commands.run_ending import print_run
 from cleanup.commands.selecting import selection_options
@@ -35,6 +35,7 @@ _CONFLICTS_LISTED = 10_000
     help="Where the run was purged: take its log back from this archive first.",
 )
 @click.option("--lanes", type=click.IntRange(1, 64), help="Worker processes, instead of the config's number.")
+@max_runtime_option
 @format_option
 def command(
     config_file: Path,
@@ -43,6 +44,7 @@ def command(
     dry_run: bool,
     archive: Path | None,
     lanes: int | None,
+    max_runtime: float | None,
     output_format: OutputFormat,
     selection: Selection,
 ) -> None:
@@ -51,7 +53,7 @@ def command(
     A link goes back to its place even where its author has edited the text elsewhere. Where its place is not
     certain any more, the link is listed as a conflict and the text is left as it is.
     """
-    job = load_job(config_file, dsn, lanes)
+    job = load_job(config_file, dsn, lanes, max_runtime)
     if archive is not None:
         _restore(dsn, run_id, archive, dry_run=dry_run)
     if dry_run:

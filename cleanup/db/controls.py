@@ -1,6 +1,5 @@
 """What people ask of a run, from any host: to stand still, to go on, to end, to keep another pace."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -8,11 +7,10 @@ from enum import Enum
 from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
+from cleanup.config_pace import Settings
 from cleanup.db.connection import Connection
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.runs import RunState
-
-Settings = Mapping[str, Mapping[str, object]]
 
 
 class Wish(Enum):

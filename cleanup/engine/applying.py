@@ -28,9 +28,10 @@ from cleanup.engine.guards import (
     require_signed_findings,
 )
 from cleanup.engine.job import Job, describe_tables, resolver_within
-from cleanup.engine.lanes import Stop, run_lanes
+from cleanup.engine.lanes import Stop
 from cleanup.engine.matching import Matcher
-from cleanup.engine.run_end import close, end_run
+from cleanup.engine.run_end import close
+from cleanup.engine.run_job import RunJob
 from cleanup.engine.run_lane import RunLane, RunPlace
 from cleanup.errors import DriftTooHigh, PlanAlreadyApplied
 from cleanup.log import get_logger
@@ -75,16 +76,10 @@ def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None
         get_logger().info("run.started", run=place.run_id, plan=plan_id, lanes=job.config.pace.lanes)
 
         try:
-            stopped = run_lanes(
-                _apply_lane,
-                _Order(job, place),
-                job.config.pace.lanes,
-                lambda: database.transact(lambda connection: on_tick(connection, place.run_id), read_only=True),
-            )
+            return RunJob[_Order](job, database, place.run_id, on_tick).work(_apply_lane, _Order(job, place))
         except DriftTooHigh:
             database.transact(lambda connection: close(connection, place.run_id, RunState.DRIFT_STOPPED))
             raise
-        return end_run(database, place.run_id, stopped=stopped)
     finally:
         database.close()
 

@@ -2,12 +2,13 @@
 
 import getpass
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from cleanup.config_pace import Settings, merge_settings
 from cleanup.db.connection import Connection
-from cleanup.db.controls import Wish, ask, lock_control
+from cleanup.db.controls import Wish, ask, lock_control, set_settings
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.ledger import require_ledger
@@ -72,6 +73,14 @@ def cancel(database: Database, run_id: int, reason: str | None) -> Answer:
     )
 
 
+def change_settings(database: Database, run_id: int, words: Sequence[str], reason: str) -> Settings:
+    """Put KEY=VALUE words in the place of the config's from the next batch on; return all that is so set by now.
+
+    Raises UsageInvalid, RunUnknown or RunEnded.
+    """
+    return database.transact(lambda connection: _set(connection, run_id, words, reason))
+
+
 def whoever_asks() -> str:
     """The person at this keyboard, as far as the system knows: the ledger has the database's role beside it."""
     try:
@@ -116,6 +125,14 @@ def _ask(connection: Connection, run_id: int, wish: Wish, reason: str | None) ->
         control.reason,
         way_on=_way_on(run) if wish is Wish.GO else None,
     )
+
+
+def _set(connection: Connection, run_id: int, words: Sequence[str], reason: str) -> Settings:
+    require_open(connection, run_id)
+    settings = merge_settings(lock_control(connection, run_id).settings, words)
+    set_settings(connection, run_id, settings)
+    add_event(connection, "run.set", run_id=run_id, settings=" ".join(words), by=whoever_asks(), reason=reason)
+    return settings
 
 
 def _way_on(run: Run) -> str | None:

@@ -6,7 +6,8 @@ revision of the control it knows, and is sent back where that is not the newest.
 
 from enum import Enum, auto
 
-from cleanup.config import Pace
+from cleanup.config import Pace, Throttle
+from cleanup.config_pace import with_settings
 from cleanup.db.connection import Connection
 from cleanup.db.controls import Wish, look_at_gate
 from cleanup.db.database import Database
@@ -27,6 +28,7 @@ class Gate:
     def __init__(self, database: Database, run_id: int, pace: Pace) -> None:
         self._database = database
         self._run_id = run_id
+        self._configured = pace
         self.pace = pace
         self.revision = 0
 
@@ -37,6 +39,7 @@ class Gate:
     def _read(self, connection: Connection) -> Passage:
         gate = look_at_gate(connection, self._run_id)
         self.revision = gate.control.revision
+        self.pace, _ = with_settings(self._configured, Throttle(), gate.control.settings)
         if gate.state is not RunState.RUNNING or gate.control.wish is Wish.CANCEL:
             return Passage.ENDED
         return Passage.HELD if gate.control.wish is Wish.PAUSE else Passage.OPEN

@@ -24,12 +24,16 @@ from cleanup.vocabulary import ColumnFormat
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job: where the posts are, what is configured, which policy holds."""
+    """One job: where the posts are, what is configured, which policy holds.
+
+    `deadline` is when it is to stop between batches, on the monotonic clock.
+    """
 
     dsn: str
     config: JobConfig
     policy: Policy
     pattern_cache: Path | None
+    deadline: float | None = None
 
     def formats(self) -> frozenset[ColumnFormat]:
         """Every format that a configured column, or a leaf of one, has."""

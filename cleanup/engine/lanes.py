@@ -4,15 +4,18 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from enum import Enum
+from itertools import count
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
+from cleanup.engine.job_signals import STOP_SIGNALS, Signals, signals_held, signals_noted
 from cleanup.errors import CleanupError, InvariantBroken, LaneLost
 from cleanup.log import bind, configure_logging, get_logger
 
@@ -20,8 +23,6 @@ _Order = TypeVar("_Order")
 
 TICK_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 0.1
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -50,9 +51,14 @@ Entry = Callable[[_Order, int, Stop], None]
 class _Lane:
     """The job's side of a lane: what it says at its end, and the pipe whose closing asks it to stop."""
 
+    number: int
     process: SpawnProcess
     ending: Pipe
     keep_going: Pipe
+
+    @property
+    def is_asked(self) -> bool:
+        return self.keep_going.closed
 
     def ask_to_stop(self) -> None:
         self.keep_going.close()
@@ -76,66 +82,114 @@ class _Lane:
         return None
 
 
-class _Signals:
-    """Remembers the signal that asked the job to stop; the handler does nothing else, since it can come anywhere."""
+class Stopped(Enum):
+    """Why lanes were asked to end although there was something left to do."""
 
-    def __init__(self) -> None:
-        self.came: signal.Signals | None = None
-
-    def note(self, number: int, frame: object) -> None:
-        del frame
-        self.came = signal.Signals(number)
+    BY_SIGNAL = "by a signal"
+    AT_MAX_RUNTIME = "at its maximum runtime"
 
 
-def run_lanes(entry: Entry[_Order], order: _Order, lanes: int, on_tick: Callable[[], None]) -> bool:
-    """Run `entry(order, lane, stop)` in so many processes until all have ended; return whether a signal asked to stop.
+def run_lanes(
+    entry: Entry[_Order],
+    order: _Order,
+    lanes: int,
+    on_tick: Callable[[], int | None],
+    deadline: float | None = None,
+) -> Stopped | None:
+    """Run `entry(order, lane, stop)` in so many processes until all have ended; return why they were asked to, if so.
 
-    `on_tick` is called about twice a second. The first lane that fails stops the others between
-    batches, and its error is raised here; a lane that was killed raises LaneLost.
+    `on_tick` is called about twice a second; it may say how many lanes there are to be from now on. The first
+    lane that fails stops the others between batches, and its error is raised here; a lane that was killed
+    raises LaneLost. At `deadline`, on the monotonic clock, lanes are stopped between batches.
     """
-    context = multiprocessing.get_context("spawn")
-    with _signals_noted() as signals:
-        with _signals_held():
-            running = [_start(context, entry, order, lane) for lane in range(1, lanes + 1)]
-        failure = _watch(running, signals, on_tick)
+    with signals_noted() as signals:
+        crew = _Crew(entry, order)
+        crew.resize(lanes)
+        failure, stopped = _watch(crew, signals, on_tick, deadline)
     if failure is not None:
         raise failure
-    return signals.came is not None
+    return stopped
 
 
-def _start(context: SpawnContext, entry: Entry[_Order], order: _Order, lane: int) -> _Lane:
+class _Crew(Generic[_Order]):
+    """The lanes of one job: they grow and shrink between batches, and each has a number of its own."""
+
+    def __init__(self, entry: Entry[_Order], order: _Order) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._entry = entry
+        self._order = order
+        self.alive: list[_Lane] = []
+        self._is_ending = False
+
+    def resize(self, lanes: int) -> None:
+        """Start lanes, or ask the last ones to end; once a lane found nothing left to do, none is started."""
+        working = [lane for lane in self.alive if not lane.is_asked]
+        for surplus in working[lanes:]:
+            surplus.ask_to_stop()
+        missing = 0 if self._is_ending else lanes - len(working)
+        taken = {lane.number for lane in self.alive}
+        free = (number for number in count(1) if number not in taken)
+        with signals_held():
+            self.alive += [_start(self._context, self._entry, self._order, next(free)) for _ in range(missing)]
+
+    def ask_to_stop(self) -> None:
+        """Let every lane end between batches."""
+        self._is_ending = True
+        for lane in self.alive:
+            lane.ask_to_stop()
+
+    def take_leave(self) -> list[CleanupError]:
+        """Let go of the lanes that have ended; how they failed, if they did."""
+        problems: list[CleanupError] = []
+        for lane in [lane for lane in self.alive if not lane.process.is_alive()]:
+            self.alive.remove(lane)
+            self._is_ending = self._is_ending or not lane.is_asked
+            problem = lane.problem()
+            problems += [problem] if problem is not None else []
+        return problems
+
+
+def _start(context: SpawnContext, entry: Entry[_Order], order: _Order, number: int) -> _Lane:
     ending, sender = context.Pipe(duplex=False)
     until_closed, keep_going = context.Pipe(duplex=False)
     process = context.Process(
-        target=_lane, args=(entry, order, lane, until_closed, sender), name=f"cleanup lane {lane}"
+        target=_lane, args=(entry, order, number, until_closed, sender), name=f"cleanup lane {number}"
     )
     process.start()
     sender.close()
     until_closed.close()
-    return _Lane(process, ending, keep_going)
+    return _Lane(number, process, ending, keep_going)
 
 
-def _watch(lanes: list[_Lane], signals: _Signals, on_tick: Callable[[], None]) -> CleanupError | None:
+def _watch(
+    crew: _Crew[_Order], signals: Signals, on_tick: Callable[[], int | None], deadline: float | None
+) -> tuple[CleanupError | None, Stopped | None]:
     failure: CleanupError | None = None
-    alive = list(lanes)
+    stopped: Stopped | None = None
     asked = False
-    while alive:
-        wait([lane.process.sentinel for lane in alive], timeout=TICK_SECONDS)
+    while crew.alive:
+        wait([lane.process.sentinel for lane in crew.alive], timeout=TICK_SECONDS)
+        wanted = None
         try:
-            on_tick()
+            wanted = on_tick()
         except CleanupError as error:
             failure = failure or error
-        for lane in [lane for lane in alive if not lane.process.is_alive()]:
-            alive.remove(lane)
-            problem = lane.problem()
+        for problem in crew.take_leave():
             failure = failure or problem
-        if not asked and (failure is not None or signals.came is not None):
+        if stopped is None and signals.came is not None:
+            stopped = Stopped.BY_SIGNAL
+        elif stopped is None and deadline is not None and time.monotonic() >= deadline:
+            stopped = Stopped.AT_MAX_RUNTIME
+        if failure is None and stopped is None:
+            if wanted is not None:
+                crew.resize(wanted)
+        elif not asked:
             asked = True
-            if signals.came is not None:
-                get_logger().info("job.stop_asked", signal=signals.came.name)
-            for lane in alive:
-                lane.ask_to_stop()
-    return failure
+            if stopped is not None:
+                signal_name = signals.came.name if signals.came is not None else None
+                get_logger().info("job.stop_asked", why=stopped.value, signal=signal_name)
+            crew.ask_to_stop()
+    return failure, stopped
 
 
 def _describe_exit(code: int | None) -> str:
@@ -144,34 +198,11 @@ def _describe_exit(code: int | None) -> str:
     return f"exit status {code}"
 
 
-@contextmanager
-def _signals_noted() -> Iterator[_Signals]:
-    signals = _Signals()
-    before = {number: signal.signal(number, signals.note) for number in _SIGNALS}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Signals wait while lanes start: a lane inherits that, and so does not die of a Ctrl-C before it can ignore it."""
-    # Else the first lane's start would start the tracker, which lets signals through again.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, sender: Pipe) -> None:
     # A terminal sends its signals to every process of the job; only the job itself decides what they mean.
-    for number in _SIGNALS:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     configure_logging()
     bind(lane=lane)
     try:

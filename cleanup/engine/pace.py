@@ -17,10 +17,14 @@ class BatchSize:
     """The number of findings of the next batch, led by the time of the last ones."""
 
     def __init__(self, lock_target_ms: int, largest: int) -> None:
-        self._target_ms = lock_target_ms
-        self._largest = largest
+        self.aim(lock_target_ms, largest)
         self._findings = float(min(_FIRST_FINDINGS, largest))
         self._cost_ms = 0.0
+
+    def aim(self, lock_target_ms: int, largest: int) -> None:
+        """Head for another target from the next batch on; what is known of the cost of rows stays."""
+        self._target_ms = lock_target_ms
+        self._largest = largest
 
     @property
     def findings(self) -> int:

@@ -26,11 +26,11 @@ from cleanup.engine.checks.preflight import record_acknowledgements
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.guards import leaf_oids, require_here, require_same_rules
 from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, resolver, targets_of
-from cleanup.engine.lanes import IDLE_SECONDS, Stop, run_lanes
+from cleanup.engine.lanes import IDLE_SECONDS, Stop, Stopped, run_lanes
 from cleanup.engine.matching import Matcher
 from cleanup.engine.scan import Scanner
 from cleanup.engine.scan_counts import ScanCounts
-from cleanup.errors import PlanUnfinished, StoppedBySignal
+from cleanup.errors import MaxRuntimeReached, PlanUnfinished, StoppedBySignal
 from cleanup.links.prefilter import Prefilter
 from cleanup.log import get_logger
 
@@ -50,7 +50,7 @@ class _Order:
 def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection, int], None]) -> Plan:
     """Make a plan, or go on with the interrupted one that this config and policy would make again.
 
-    Raises StoppedBySignal between chunks where a signal asks for it; the same command goes on.
+    Raises StoppedBySignal or MaxRuntimeReached between chunks; the same command goes on.
     """
     database = Database(job.dsn, APPLICATION_NAME)
     try:
@@ -63,10 +63,12 @@ def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection,
             order,
             job.config.pace.lanes,
             lambda: database.transact(lambda connection: on_tick(connection, order.plan_id), read_only=True),
+            job.deadline,
         )
         if database.transact(lambda connection: _is_incomplete(connection, order)):
-            raise StoppedBySignal(
-                f"plan {order.plan_id} was interrupted {'by a signal' if stopped else 'between chunks'}",
+            kind = MaxRuntimeReached if stopped is Stopped.AT_MAX_RUNTIME else StoppedBySignal
+            raise kind(
+                f"plan {order.plan_id} was interrupted {stopped.value if stopped else 'between chunks'}",
                 hint="run the same command again to go on with it.",
             )
         plan = database.transact(lambda connection: _finish(connection, order.plan_id))

@@ -20,9 +20,9 @@ from cleanup.db.session import server_clock
 from cleanup.engine.checks.preflight import require_writable
 from cleanup.engine.guards import require_signature
 from cleanup.engine.job import Job
-from cleanup.engine.lanes import Stop, run_lanes
+from cleanup.engine.lanes import Stop
 from cleanup.engine.rollback_source import Source, SourceLog, open_source
-from cleanup.engine.run_end import end_run
+from cleanup.engine.run_job import RunJob
 from cleanup.engine.run_lane import RunLane, RunPlace
 from cleanup.errors import RollbackDiffers
 from cleanup.log import get_logger
@@ -49,13 +49,7 @@ def roll_back(job: Job, source_run_id: int, selection: Selection, on_tick: Calla
         order = database.transact(lambda connection: _open_rollback(connection, job, source_run_id, selection))
         run_id = order.place.run_id
         get_logger().info("run.started", run=run_id, source=source_run_id, lanes=job.config.pace.lanes)
-        stopped = run_lanes(
-            _rollback_lane,
-            order,
-            job.config.pace.lanes,
-            lambda: database.transact(lambda connection: on_tick(connection, run_id), read_only=True),
-        )
-        return end_run(database, run_id, stopped=stopped)
+        return RunJob[_Order](job, database, run_id, on_tick).work(_rollback_lane, order)
     finally:
         database.close()
 

@@ -8,14 +8,15 @@ from cleanup.db.events import add_event
 from cleanup.db.run_chunks import unfinished_run_chunks
 from cleanup.db.runs import Run, RunKind, RunState, close_run, get_run, interrupt_run, lock_run
 from cleanup.engine.chain import run_head
-from cleanup.errors import CleanupError, PlanAlreadyApplied, RunCancelled, StoppedBySignal
+from cleanup.engine.lanes import Stopped
+from cleanup.errors import CleanupError, MaxRuntimeReached, PlanAlreadyApplied, RunCancelled, StoppedBySignal
 from cleanup.log import get_logger
 
 
-def end_run(database: Database, run_id: int, *, stopped: bool) -> Run:
-    """Close a run whose chunks are all done, or raise why it stopped: RunCancelled, or StoppedBySignal."""
+def end_run(database: Database, run_id: int, *, stopped: Stopped | None) -> Run:
+    """Close a run whose chunks are all done, or raise why it stopped: RunCancelled, or an Interrupted."""
     if database.transact(lambda connection: unfinished_run_chunks(connection, run_id)):
-        raise database.transact(lambda connection: _interrupt(connection, run_id, by_signal=stopped))
+        raise database.transact(lambda connection: _interrupt(connection, run_id, stopped))
     return database.transact(lambda connection: close(connection, run_id, RunState.FINISHED))
 
 
@@ -37,7 +38,7 @@ def command_of(run: Run) -> str:
     return f"cleanup {verb} {number}"
 
 
-def _interrupt(connection: Connection, run_id: int, *, by_signal: bool) -> CleanupError:
+def _interrupt(connection: Connection, run_id: int, stopped: Stopped | None) -> CleanupError:
     control = look_at_gate(connection, run_id).control
     if control.wish is Wish.CANCEL and close(connection, run_id, RunState.CANCELLED).state is RunState.CANCELLED:
         return RunCancelled(
@@ -54,8 +55,9 @@ def _interrupt(connection: Connection, run_id: int, *, by_signal: bool) -> Clean
             f"run {run_id} is {run.state.value}: another job has ended it",
             hint=f"`cleanup status {run_id}` shows it; the rest needs a new plan.",
         )
-    return StoppedBySignal(
-        f"run {run_id} was interrupted {'by a signal' if by_signal else 'between batches'}"
+    kind = MaxRuntimeReached if stopped is Stopped.AT_MAX_RUNTIME else StoppedBySignal
+    return kind(
+        f"run {run_id} was interrupted {stopped.value if stopped else 'between batches'}"
         + ("" if ours else "; another job goes on with it"),
         hint=f"the checkpoint is kept; the same command goes on: {command_of(run)}",
     )

@@ -103,7 +103,7 @@ class RunLane(Generic[SomeItem]):
     def work(self) -> None:
         """Lease chunks and work through them."""
         while not self._stop.asked():
-            passage = self._gate.look()
+            passage = self._look()
             if passage is Passage.ENDED:
                 return
             if passage is Passage.HELD:
@@ -149,7 +149,7 @@ class RunLane(Generic[SomeItem]):
     def _passes_again(self, chunk: RunChunk) -> bool:
         """Find out why a batch was sent back, and wait at the gate; False where the chunk or the run is lost to us."""
         known = self._gate.revision
-        passage = self._gate.look()
+        passage = self._look()
         if passage is Passage.OPEN:
             # Nobody has asked anything of the run: so the chunk is another lane's by now.
             return self._gate.revision != known
@@ -157,8 +157,13 @@ class RunLane(Generic[SomeItem]):
             self._stop.pause(_HELD_SECONDS)
             if self._stop.asked() or not self._keeps(chunk):
                 return False
-            passage = self._gate.look()
+            passage = self._look()
         return passage is Passage.OPEN
+
+    def _look(self) -> Passage:
+        passage = self._gate.look()
+        self._size.aim(self._gate.pace.lock_target_ms, self._gate.pace.batch_rows_max)
+        return passage
 
     def _checkpoint(self, chunk: RunChunk) -> int:
         return self._database.transact(lambda connection: checkpoint(connection, self._place.run_id, chunk))

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from cleanup import errors
 from cleanup.cli import VERBS, cleanup
-from cleanup.config import Approval, Pace
+from cleanup.config import Approval, Pace, Throttle
 from cleanup.config_file import load_config
 from cleanup.demo.posts import COLUMNS, generate_rows
 from cleanup.engine.verdicts import Outcome
@@ -154,6 +154,7 @@ def test_the_example_config_shows_every_key_with_its_default() -> None:
     config = load_config(config_directory() / "example.toml")
     assert config.pace == Pace()
     assert config.approval == Approval()
+    assert config.throttle == Throttle()
 
 
 def test_every_shipped_policy_and_config_is_valid() -> None:

@@ -18,9 +18,9 @@ import pytest
 
 from cleanup.db.batch_session import BatchSession, Ledgering, Opening, RowWrite
 from cleanup.db.connection import Connection as OurConnection
-from cleanup.db.targets import Key
 from cleanup.db.selection import Selection
-from cleanup.engine import applying, planning, rolling_back, run_lane
+from cleanup.db.targets import Key
+from cleanup.engine import applying, planning, rolling_back, run_job, run_lane
 from cleanup.engine.lanes import Entry, Stop
 from tests.faults.jobs import DEADLINE_SECONDS, Site, wait_for
 
@@ -78,15 +78,16 @@ def _stepped(gate: Gate) -> type[BatchSession]:
     return SteppedSession
 
 
-def one_lane_here(entry: Entry[_Order], order: _Order, lanes: int, on_tick: Callable[[], None]) -> bool:
+def one_lane_here(
+    entry: Entry[_Order], order: _Order, lanes: int, on_tick: Callable[[], object], deadline: float | None = None
+) -> None:
     """What `run_lanes` does, with one lane in this process."""
-    del lanes
+    del lanes, deadline
     until_closed, keep_going = multiprocessing.Pipe(duplex=False)
     entry(order, 1, Stop(until_closed))
     on_tick()
     keep_going.close()
     until_closed.close()
-    return False
 
 
 def quiet(connection: OurConnection, number: int) -> None:
@@ -99,7 +100,7 @@ class Stepping:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
-        for module in (planning, applying, rolling_back):
+        for module in (planning, run_job):
             monkeypatch.setattr(module, "run_lanes", one_lane_here)
 
     def plan(self, site: Site, since: int | None = None) -> int:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.jobs import Pace, Site, new_site, slow_updates
+from tests.faults.jobs import Pace, Site, new_site, slow_updates, wait_for
 from tests.integration.asking import ask, events, in_the_middle, lanes_at_the_gate, planned
 from tests.integration.jobs import subprocess_environment
 
 REFUSED = 1
+INTERRUPTED = 4
 ROWS = 150
 PACE = Pace(lanes=2, chunk_rows=20, batch_rows_max=8)
 
@@ -122,3 +123,91 @@ def test_only_the_arrows_of_the_table_are_allowed(site: Site) -> None:
     plan = site.number("SELECT plan_id FROM cleanup.run")
     assert "CLN-121" in site.run("apply", str(plan), expect=REFUSED).err
     assert site.value("SELECT state FROM cleanup.run") == "cancelled"
+
+
+def lane_sessions(site: Site) -> int:
+    return site.number(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name LIKE 'cleanup apply run %% lane %%'"
+    )
+
+
+def test_lanes_are_added_and_taken_away_while_the_run_works(site: Site) -> None:
+    process = site.start("apply", str(site.approved_plan()))
+    run = in_the_middle(site, process)
+    # Paused, so that the run does not end meanwhile: lanes come and go all the same.
+    ask(site, "pause", str(run))
+    words = ("pace.batch_rows_max=2", "pace.lanes=3", "throttle.vacuum=ignore")
+    answer = json.loads(ask(site, "set", str(run), *words, "--reason", "the morning peak", "--format", "json").out)
+    assert answer["settings"] == {"pace": {"batch_rows_max": 2, "lanes": 3}, "throttle": {"vacuum": "ignore"}}
+    wait_for("a third lane", lambda: lane_sessions(site) == 3, process=process)
+    ask(site, "set", str(run), "pace.lanes=1", "--reason", "less")
+    wait_for("one lane alone", lambda: lane_sessions(site) == 1, process=process)
+    ask(site, "set", str(run), "pace.batch_rows_max=config", "pace.lanes=4", "--reason", "the peak is over")
+    wait_for("four lanes", lambda: lane_sessions(site) == 4, process=process)
+    ask(site, "resume", str(run))
+    ended = process.end()
+    assert ended.status == 0, ended.err
+    site.require_sound(run, planned=planned(site, run))
+    resumed = "(SELECT at FROM cleanup.event WHERE name = 'run.resumed')"
+    assert site.number(f"SELECT count(DISTINCT lane) FROM cleanup.batch WHERE written_at > {resumed}") == 4
+    told = site.rows(
+        "SELECT detail ->> 'settings', detail ->> 'reason' FROM cleanup.event WHERE name = 'run.set' ORDER BY at"
+    )
+    assert told == [
+        ("pace.batch_rows_max=2 pace.lanes=3 throttle.vacuum=ignore", "the morning peak"),
+        ("pace.lanes=1", "less"),
+        ("pace.batch_rows_max=config pace.lanes=4", "the peak is over"),
+    ]
+
+
+def test_a_setting_holds_from_the_next_batch_on(site: Site) -> None:
+    for table in ("note", "note_archive", "comment"):
+        site.do(f"DROP TRIGGER slow ON {table}")
+        slow_updates(site, table, 30)
+    process = site.start("apply", str(site.approved_plan()))
+    run = in_the_middle(site, process)
+    ask(site, "set", str(run), "pace.batch_rows_max=1", "--reason", "authors wait")
+    ended = process.end()
+    assert ended.status == 0, ended.err
+    # A batch that was open already when `set` was committed is the last of its kind.
+    later = (
+        "SELECT count(*) FROM cleanup.batch WHERE written_at > (SELECT max(at) + interval '50 ms' FROM cleanup.event"
+    )
+    later += " WHERE name = 'run.set')"
+    assert site.number(later) > 0, "it was over before anything could be set"
+    assert site.number(f"{later} AND findings > 1") == 0
+    site.require_sound(run, planned=planned(site, run))
+
+
+def test_a_wrong_setting_changes_nothing(site: Site) -> None:
+    site.do("TRUNCATE note_archive, comment")
+    process = site.start("apply", str(site.approved_plan()))
+    run = in_the_middle(site, process, batches=2)
+    ended = ask(site, "set", str(run), "pace.batch_rows_max=3", "pace.lanes=99", "--reason", "x", expect=2)
+    assert "CLN-204 set: pace.lanes: is 99, must be from 1 to 64" in ended.err
+    assert site.number("SELECT count(*) FROM cleanup.control") == 0
+    assert process.end().status == 0
+
+
+@pytest.mark.parametrize("verb", ["plan", "apply", "rollback"])
+def test_a_job_stops_at_its_maximum_runtime_and_the_same_command_completes_it(site: Site, verb: str) -> None:
+    if verb == "plan":
+        # So many that no second is enough.
+        site.set_pace(Pace(chunk_rows=1))
+        words: tuple[str, ...] = ("plan",)
+    else:
+        words = ("apply", str(site.approved_plan()))
+        if verb == "rollback":
+            site.run(*words)
+            words = ("rollback", str(site.last_run()))
+    stopped = site.start(*words, "--max-runtime", "1s").end()
+    assert stopped.status == INTERRUPTED, stopped.err
+    assert "CLN-404" in stopped.err
+    assert "maximum runtime" in stopped.err
+    unfinished = "SELECT count(*) FROM cleanup.plan WHERE state <> 'finished'"
+    assert site.number(unfinished if verb == "plan" else unfinished.replace("plan", "run")) == 1
+    site.run(*words)
+    assert site.number(unfinished) == 0
+    if verb != "plan":
+        site.require_sound(site.last_run(), planned=planned(site, site.last_run()))
