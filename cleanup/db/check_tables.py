@@ -1,6 +1,5 @@
 """What the catalog says about the configured tables: rights, policies, rules and what depends on written columns."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -92,12 +91,7 @@ def foreign_keys(connection: Connection, posts: Posts) -> list[ForeignKey]:
 
 def explain_write(connection: Connection, target: Target) -> None:
     """Let the server plan a batch's own UPDATE without running it; it raises whatever the batch would meet."""
-    columns: Sequence[object] = target.table.columns
-    parameters: dict[str, object] = dict(target.key_parameters([]))
-    for place in range(len(columns)):
-        parameters[f"v{place}"] = []
-        parameters[f"h{place}"] = []
-    connection.execute(
-        sql.SQL("EXPLAIN {}").format(target.write_one(0, target.table.columns)),
-        parameters,
-    )
+    columns = target.table.columns
+    names = [f"{letter}{place}" for letter in "vh" for place in range(len(columns))]
+    parameters = {**target.key_parameters([]), **{name: list[str]() for name in names}}
+    connection.execute(sql.SQL("EXPLAIN {}").format(target.write_one(0, columns)), parameters)

@@ -139,6 +139,13 @@ def test_every_error_of_a_file_is_told_at_once_with_table_and_key(tmp_path: Path
         (POLICY + TABLE + 'created_at_time_zone = "../../etc/passwd"', "table[1].created_at_time_zone: is '../../etc"),
         (POLICY + TABLE + "[pace]\nchunk_rows = 1_000_001", "pace.chunk_rows: is 1000001, must be from 1 to 1000000"),
         (POLICY + TABLE + "[approval]\nexpires_after_hours = 0", "approval.expires_after_hours: is 0, must be >= 1"),
+        (POLICY + TABLE + 'triggers = "maybe"', "table[1].triggers: is 'maybe', must be one of fire, suppress, refuse"),
+        (POLICY + TABLE + '[check]\nacknowledge = ["all"]', "check.acknowledge: names 'all'; what can be acknowledged"),
+        (POLICY + TABLE + '[check]\nacknowledge = ["key"]', "check.acknowledge: names 'key'; what can be acknowledged"),
+        (
+            POLICY + TABLE + '[check]\nfree_disk_query = "SELECT 1"\nfree_disk_command = ["df"]',
+            "check.free_disk_command: goes without free_disk_query",
+        ),
     ],
 )
 def test_one_error_is_named(tmp_path: Path, text: str, problem: str) -> None:
@@ -150,7 +157,8 @@ def test_result_settings_hold_what_alters_results_and_nothing_else(tmp_path: Pat
     plain = load(tmp_path, POLICY + TABLE + other).result_settings()
     paced = POLICY + other + TABLE + "[pace]\nlanes = 7\nchunk_rows = 3\n[approval]\nmax_drift = 0.5"
     assert load(tmp_path, paced).result_settings() == plain
-    for change in ('exempt = "x"', 'where = "x"', 'key = ["x"]', 'undated = "include"', 'author = "x"'):
+    changes = ('exempt = "x"', 'where = "x"', 'key = ["x"]', 'undated = "include"', 'author = "x"', 'triggers = "fire"')
+    for change in changes:
         assert load(tmp_path, POLICY + TABLE + change + "\n" + other).result_settings() != plain
 
 
