@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import re
 import shutil
 import socket
 import stat
@@ -20,7 +21,7 @@ from cleanup.engine.archive_folder import NewArchive
 from cleanup.engine.archive_formats import FILE_NAMES
 from cleanup.engine.archive_rows import COLUMNS
 from cleanup.engine.archive_text import guarded, unguarded
-from tests.integration.jobs import LINK, POLICY, Job, new_database, new_folder
+from tests.integration.jobs import LINK, POLICY, REPOSITORY, Job, new_database, new_folder
 
 FORMATS: Final = ("jsonl", "csv", "parquet")
 each_format = pytest.mark.parametrize("form", FORMATS)
@@ -443,3 +444,20 @@ def test_the_plain_log_has_a_line_for_each_row(shared: Job) -> None:
     table = list(csv.reader(shared.done("log", 1, "--format", "csv").out.split("\n")[:-1], strict=True))
     assert len(table) == len(lines) + 1
     assert [row[1] for row in table[1:]] == [str(json.loads(line)["finding"]) for line in lines]
+
+
+def test_the_page_of_the_format_has_every_column() -> None:
+    page = (REPOSITORY / "runbooks" / "archive-format.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `(\w+)` \| (\w+) \|(.*)\|$", page, re.MULTILINE)
+    assert [(name, kind, "may be NULL" in what) for name, kind, what in documented] == [
+        (column.name, column.kind.value, column.optional) for column in COLUMNS
+    ]
+
+
+@pytest.mark.parametrize("text", [None, "", "'", "''", "\\", "\\x3b", "'=1", *TRAPS])
+def test_the_pages_way_to_read_a_cell_is_right(text: str | None) -> None:
+    page = (REPOSITORY / "runbooks" / "archive-format.md").read_text(encoding="utf-8")
+    [source] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    names: dict[str, Callable[[str], str | None]] = {}
+    exec(source, names)  # noqa: S102 - the page's own words
+    assert names["text_of"](guarded(text)) == text

@@ -538,6 +538,9 @@ LEDGER_VERBS: tuple[tuple[str | int, ...], ...] = (
     ("report", 1),
     ("status",),
     ("log", 1),
+    ("log", 1, "--export", "archive"),
+    ("log", 1, "--restore", "archive"),
+    ("purge", 1),
 )
 
 

@@ -53,6 +53,7 @@ LOOKS = {
     "report 1 --format json": 0,
     "log 1": 0,
     "log 1 --format csv": 0,
+    "log 1 --changed-keys": 0,
     "verify": 1,
     "verify 1": 1,
 }
