@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -11,13 +12,14 @@ from typing import Final, cast
 import hyperscan
 
 from cleanup.links import MATCHER_VERSION
-from cleanup.links.prefilter_patterns import BytePattern, byte_patterns
+from cleanup.links.prefilter_patterns import BytePattern, CodeFrame, byte_patterns
 from cleanup.links.rules import Policy
 from cleanup.vocabulary import ColumnFormat
 
 _FLAGS: Final = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_DOTALL
 _MAGIC: Final = b"cleanup-prefilter-1\n"
 _DIGEST_BYTES: Final = 32
+_ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTERS: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
 # Within this distance before a host stand the escapes (\\n, %2F, &nbsp) and the binary framing of a
 # row, both of which can end in a letter that is no part of the host.
@@ -28,9 +30,10 @@ _BREAKS: Final = frozenset(b"\\%&;\x00\xff")
 class Prefilter:
     """Finds where in a buffer a link can be: never misses one that the finder reports."""
 
-    def __init__(self, database: "hyperscan.Database", literals: Sequence[int]) -> None:
+    def __init__(self, database: "hyperscan.Database", patterns: Sequence[BytePattern]) -> None:
         self._database = database
-        self._literals = literals
+        self._literals = [pattern.literal for pattern in patterns]
+        self._frames = {number: _Framed(pattern.frame) for number, pattern in enumerate(patterns) if pattern.frame}
 
     @classmethod
     def compile(
@@ -38,7 +41,6 @@ class Prefilter:
     ) -> "Prefilter":
         """Build the patterns of a policy, or load them from the cache, where a damaged file is built anew."""
         patterns = byte_patterns(policy, formats)
-        literals = [pattern.literal for pattern in patterns]
         path = cache_directory / _cache_name(patterns) if cache_directory else None
         database = _load(path) if path else None
         if database is None:
@@ -46,7 +48,7 @@ class Prefilter:
             if path:
                 _store(path, hyperscan.dumpb(database))
         database.scratch = hyperscan.Scratch(database)
-        return cls(database, literals)
+        return cls(database, patterns)
 
     def hits(self, buffer: bytes | bytearray | memoryview) -> Sequence[int]:
         """Byte end offsets, ascending, of everything in the buffer that can be part of a link.
@@ -55,16 +57,39 @@ class Prefilter:
         straddles two rows may be reported too. A row without an offset inside holds no link.
         """
         ends: list[int] = []
-        literals = self._literals
+        literals, frames = self._literals, self._frames
 
         def note(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
             length = literals[number]
-            if not length or _stands_alone(buffer, end - length, end):
+            if length:
+                if _stands_alone(buffer, end - length, end):
+                    ends.append(end)
+            elif number not in frames or frames[number].holds(buffer, end):
                 ends.append(end)
 
         # The stub knows bytes alone; the library takes any buffer without copying it.
         self._database.scan(cast("bytes", buffer), match_event_handler=note)
         return sorted(set(ends))
+
+
+class _Framed:
+    """A closer look at a run of letters and digits, with an expression that is too slow to look for everywhere."""
+
+    def __init__(self, frame: CodeFrame) -> None:
+        self._search = re.compile(frame.expression.encode("ascii"), re.IGNORECASE | re.DOTALL).search
+        self._before = frame.bytes_before
+        self._after = frame.bytes_after
+        self._reach = frame.reach
+
+    def holds(self, buffer: bytes | bytearray | memoryview, end: int) -> bool:
+        """Whether a code stands around there; `end` is behind the first byte after the run."""
+        if buffer[end - 1] not in self._after:
+            return False
+        start = max(0, end - self._reach)
+        head = bytes(buffer[start : end - 1]).rstrip(_ALPHANUMERIC)
+        if not head or head[-1] not in self._before:
+            return False
+        return self._search(buffer, start, end + self._reach) is not None
 
 
 def _stands_alone(buffer: bytes | bytearray | memoryview, start: int, end: int) -> bool:

@@ -28,11 +28,19 @@ _EMOJI: Final = (
     r"\xf0\x9f[\x80-\xbf][\x80-\xbf]|\xe2(?:\x80\xbc|\x81\x89|\x83\xa3|\x84[\xa2\xb9]|[\x86-\x9f\xa4\xac\xad][\x80-\xbf])"
     r"|\xe3\x80[\xb0\xbd]|\xe3\x8a[\x97\x99]|\xef\xb8[\x8e\x8f]|\xc2[\xa9\xae]"
 )
+_EMOJI_FIRST: Final = frozenset(b"\xf0\xe2\xe3\xef\xc2")
+_EMOJI_LAST: Final = frozenset(range(0x80, 0xC0))
+# What an escaped mark begins with, or has before the letters and digits that it ends with.
+_ESCAPE_BYTES: Final = frozenset(b"\\/;&#")
 _PERCENT: Final = "%(?:25){0,2}"
 _ENCODED_SLASH: Final = rf"{_PERCENT}(?:2f|5c)"
 _INNER_AUTHORITY: Final = rf"(?:[0-9A-Za-z._~:@!$'()*+,;=-]|{_PERCENT}(?:40|3a))*"
 # A percent-encoded letter, digit, hyphen, dot or non-ASCII byte; on the level of the slashes or one deeper.
 _ENCODED_HOST: Final = "%(?:25){0,3}(?:2[de]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|[89a-f][0-9a-f])"
+# `uffe5` of a JSON escape, `xffe5` or the digits of a reference that has no semicolon.
+_LONGEST_ESCAPE: Final = 7
+# The bytes of a mark, raw or escaped.
+_LONGEST_MARK: Final = 12
 # ASCII escapes but for "&'<=>, which serializers write as a matter of course and no host or code holds.
 _JSON_ASCII: Final = r"\\u00(?:2[0134589a-f]|3[0-9abf]|[4-7][0-9a-f])"
 _REFERENCE_ASCII: Final = (
@@ -47,18 +55,33 @@ _JSON_DOT: Final = r"\\u(?:3002|ff0e|ff61)"
 
 @dataclass(frozen=True, slots=True)
 class BytePattern:
-    """One pattern; `literal` is its length where it is a host, whose neighbours are looked at too."""
+    """One pattern; `literal` is its length where it is a host, whose neighbours are looked at too.
+
+    With a `frame`, a hit counts only where that holds around it: it costs little to look at the few places that
+    a simple pattern finds, and much to look everywhere for a complicated one.
+    """
 
     expression: str
     literal: int = 0
+    frame: "CodeFrame | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFrame:
+    """What stands around a code: an expression over all of it, and the bytes that its neighbours can be."""
+
+    expression: str
+    bytes_before: frozenset[int]
+    bytes_after: frozenset[int]
+    reach: int
 
 
 def byte_patterns(policy: Policy, formats: frozenset[ColumnFormat]) -> tuple[BytePattern, ...]:
     """Every pattern that a value in one of the formats must show to hold a link of the policy."""
     escapes = _Escapes(formats)
     hosts = tuple(BytePattern(re.escape(host), len(host)) for host in policy_roots(policy))
-    others = (*_obfuscated(policy, escapes), *_schemes(policy, escapes), *_codes(policy, escapes))
-    return (*hosts, *(BytePattern(expression) for expression in others))
+    others = (*_obfuscated(policy, escapes), *_schemes(policy, escapes))
+    return (*hosts, *(BytePattern(expression) for expression in others), *_codes(policy, escapes))
 
 
 def policy_roots(policy: Policy) -> tuple[str, ...]:
@@ -88,6 +111,7 @@ class _Escapes:
         if self.references:
             colon.append("&(?:#0*58|#x0*3a|colon);?")
             slash.append("&(?:#0*47|#x0*2f|sol);?")
+        self.letters_before = _LONGEST_ESCAPE if self.json or self.references else 0
         self.colon = f"(?:{'|'.join(colon)})"
         self.slash = f"(?:{'|'.join(slash)})"
         # The value of an attribute or of a whole column may begin with the slashes.
@@ -136,12 +160,31 @@ def _schemes(policy: Policy, escapes: _Escapes) -> Iterator[str]:
         yield rf"(?:{anyone})(?:{escapes.colon}|{_PERCENT}3a)(?:{escapes.slash}|%)"
 
 
-def _codes(policy: Policy, escapes: _Escapes) -> Iterator[str]:
+def _codes(policy: Policy, escapes: _Escapes) -> Iterator[BytePattern]:
+    """A run of letters and digits as long as a code; whether marks stand around it is looked at where one is found."""
     for rule in policy.share_codes:
-        before, after = escapes.marks(rule.wrappers, before=True), escapes.marks(rule.wrappers, before=False)
-        shortest, longest = rule.strong_lengths.start, rule.strong_lengths.stop - 1
-        yield rf"(?:{before})[0-9A-Za-z]{{{shortest},{longest}}}(?:{after})"
-        yield from _weak_codes(rule, escapes)
+        lengths = (rule.strong_lengths.start, rule.strong_lengths.stop - 1, rule.weak_length)
+        # An escaped mark before the code can end in letters and digits itself.
+        longest = max(lengths) + escapes.letters_before
+        yield BytePattern(
+            rf"[^0-9A-Za-z][0-9A-Za-z]{{{min(lengths)},{longest}}}[^0-9A-Za-z]", frame=_frame(rule, escapes, longest)
+        )
+
+
+def _frame(rule: ShareCodeRule, escapes: _Escapes, longest: int) -> CodeFrame:
+    marks = [*rule.wrappers, *rule.delimiters, *"".join((*rule.brackets, *rule.pairs))]
+    return CodeFrame(
+        expression="|".join((_strong_code(rule, escapes), *_weak_codes(rule, escapes))),
+        bytes_before=_ESCAPE_BYTES | _EMOJI_LAST | {mark.encode()[-1] for mark in marks},
+        bytes_after=_ESCAPE_BYTES | _EMOJI_FIRST | {mark.encode()[0] for mark in marks},
+        reach=longest + _LONGEST_MARK,
+    )
+
+
+def _strong_code(rule: ShareCodeRule, escapes: _Escapes) -> str:
+    before, after = escapes.marks(rule.wrappers, before=True), escapes.marks(rule.wrappers, before=False)
+    shortest, longest = rule.strong_lengths.start, rule.strong_lengths.stop - 1
+    return rf"(?:{before})[0-9A-Za-z]{{{shortest},{longest}}}(?:{after})"
 
 
 def _weak_codes(rule: ShareCodeRule, escapes: _Escapes) -> Iterator[str]:
