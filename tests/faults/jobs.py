@@ -33,7 +33,7 @@ from cleanup.links.edits import splice
 from cleanup.links.finder import Finder
 from cleanup.resources import sql_directory
 from cleanup.vocabulary import ColumnFormat
-from tests.faults.measuring import measure_run, watch_writes
+from tests.faults.measuring import Peace, measure_run, watch_writes
 from tests.plugins.fault_table import Measured
 
 Connection: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
@@ -117,6 +117,7 @@ class Site:
     folder: Path
     pace: Pace = field(default_factory=Pace)
     processes: "list[Process]" = field(default_factory=list)
+    peace: Peace | None = None
     _finder: Finder | None = None
 
     def close(self) -> None:
@@ -175,8 +176,10 @@ class Site:
 
     # ---- the job's verbs, each as a process
 
-    def start(self, *words: str) -> "Process":
-        command = [sys.executable, "-m", "cleanup", *words, "--config", str(self.config), "--dsn", self.dsn]
+    def start(self, *words: str, through: str = "") -> "Process":
+        """Start a verb; `through` is its way to the database where that is not the tests' own."""
+        dsn = through or self.dsn
+        command = [sys.executable, "-m", "cleanup", *words, "--config", str(self.config), "--dsn", dsn]
         process = Process(command, self.folder / f"process-{len(self.processes)}")
         self.processes.append(process)
         return process

@@ -226,6 +226,12 @@ def undisturbed(site: "Site") -> Peace:
 
     Sites with the same posts, triggers and pace share one such run.
     """
+    if site.peace is None:
+        site.peace = _peace_of(site)
+    return site.peace
+
+
+def _peace_of(site: "Site") -> Peace:
     digest = _digest_of(site)
     if digest not in _known:
         with _twin(site) as twin:

@@ -9,7 +9,8 @@ from tests.plugins.fault_table import FaultCase, Faults, Measured
 
 WRITERS: Final = ("apply", "rollback")
 WITH_LANES: Final = ("plan", *WRITERS)
-EVERY_VERB: Final = (*WITH_LANES, "verify")
+# In the order in which a job uses them, so that each finds what the one before it has made.
+EVERY_VERB: Final = ("plan", "apply", "verify", "rollback")
 
 
 class Work:
@@ -18,8 +19,9 @@ class Work:
     What has to come before the verb is done in peace when the work is made.
     """
 
-    def __init__(self, site: Site, verb: str, faults: Faults, fault: str) -> None:
+    def __init__(self, site: Site, verb: str, faults: Faults, fault: str, *, through: str = "") -> None:
         self.site = site
+        self._through = through
         self.verb = verb
         self.words: tuple[str, ...] = (verb,)
         self.run_before = 0
@@ -27,26 +29,46 @@ class Work:
         self.peace: Peace = undisturbed(site)
         self._answer: list[str] = []
         if verb != "plan":
-            self.plan = site.approved_plan()
+            self.plan = self._approved_plan()
             self.words = (verb, str(self.plan))
         if verb in ("rollback", "verify"):
-            site.run("apply", str(self.plan))
-            self.run_before = site.last_run()
+            self.run_before = self._applied()
             self.words = (verb, str(self.run_before))
         if verb == "verify":
             self.words = (*self.words, "--format", "json")
             self._answer = [site.run(*self.words).out]
             self._ledger = self._whole_ledger()
 
+    def _approved_plan(self) -> int:
+        """The plan that earlier work of this site has made, or a new one."""
+        if self.site.number("SELECT count(*) FROM cleanup.plan") == 0:
+            return self.site.approved_plan()
+        plan = self.site.number("SELECT max(plan_id) FROM cleanup.plan")
+        if self.site.number("SELECT count(*) FROM cleanup.approval") == 0:
+            self.site.approve(plan)
+        return plan
+
+    def _applied(self) -> int:
+        """The run that earlier work of this site has made, or a new one."""
+        if self.site.number("SELECT count(*) FROM cleanup.run") == 0:
+            self.site.run("apply", str(self.plan))
+        return self.site.run_of(self.plan)
+
     def start(self) -> Process:
         """The verb as a process."""
-        return self.site.start(*self.words)
+        return self.site.start(*self.words, through=self._through)
 
-    def run_again(self) -> Ended:
-        """The same command, which has to come to its end."""
-        ended = self.site.run(*self.words)
+    def end(self, process: Process, *, expect: int = 0) -> Ended:
+        """Wait for the verb's end, and remember what it said."""
+        ended = process.end()
+        assert ended.status == expect, ended.err
+        assert "Traceback" not in ended.err
         self._answer.append(ended.out)
         return ended
+
+    def run_again(self) -> Ended:
+        """The same command, which has to come to its end; not by the way that the fault may have closed."""
+        return self.end(self.site.start(*self.words))
 
     def progress(self) -> int:
         """How many chunks or batches are committed."""
@@ -89,8 +111,7 @@ class Work:
 
     def _whole_ledger(self) -> object:
         """The contents of every table of the ledger: a verb that only looks leaves them as they are."""
-        return self.site.rows(
-            "SELECT c.relname, query_to_xml(format('SELECT * FROM cleanup.%I AS t ORDER BY t::text', c.relname),"
-            " true, false, '')::text FROM pg_class AS c"
-            " WHERE c.relnamespace = 'cleanup'::regnamespace AND c.relkind = 'r' ORDER BY 1"
+        tables = self.site.rows(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'cleanup'::regnamespace AND relkind = 'r' ORDER BY 1"
         )
+        return [(name, self.site.rows(f"SELECT t::text FROM cleanup.{name} AS t ORDER BY 1")) for (name,) in tables]
