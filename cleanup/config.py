@@ -149,6 +149,8 @@ class Approval:
     max_drift: float = 0.05
     drift_sample: int = 1_000
     rollbacks: bool = False
+    # The session's role that approves a plan must not be one that made it.
+    four_eyes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

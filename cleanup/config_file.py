@@ -148,6 +148,7 @@ def _read_approval(section: Section) -> Approval:
         max_drift=section.fraction("max_drift", standard.max_drift),
         drift_sample=section.integer("drift_sample", standard.drift_sample, minimum=1, maximum=100_000),
         rollbacks=section.boolean("rollbacks", standard.rollbacks),
+        four_eyes=section.boolean("four_eyes", standard.four_eyes),
     )
     section.close()
     return approval

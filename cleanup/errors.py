@@ -196,6 +196,18 @@ class LogNotWhole(Refused):
     code = "CLN-118"
 
 
+class FourEyesMissing(Refused):
+    """Whoever made the plan, or decided its reviews, may not approve it: the config asks for a second person."""
+
+    code = "CLN-122"
+
+
+class DecisionsRefused(Refused):
+    """A decision file does not fit the plan, or contradicts itself; all of it is refused, each problem listed."""
+
+    code = "CLN-123"
+
+
 class PreflightFailed(CleanupError):
     """The database or its schema is not as the job needs it; nothing was changed."""
 
@@ -308,6 +320,12 @@ class MaxRuntimeReached(Interrupted):
     """The job has worked for as long as --max-runtime allows; the checkpoint is kept."""
 
     code = "CLN-404"
+
+
+class CanaryReached(Interrupted):
+    """The run has written as many findings as were asked for, and stands still for a look."""
+
+    code = "CLN-405"
 
 
 class DatabaseFailed(CleanupError):

@@ -4,21 +4,38 @@ from pathlib import Path
 
 import click
 
+from cleanup.commands.countdown import CutoverCountdown
 from cleanup.commands.options import OutputFormat, format_option, job_options, load_job, max_runtime_option
 from cleanup.commands.progress import RunProgress
 from cleanup.commands.run_ending import print_run
 from cleanup.engine.applying import apply_plan
+from cleanup.engine.cutover_wait import wait_for_cutover
 
 
 @click.command("apply")
 @job_options
 @click.argument("plan_id", metavar="PLAN", type=int)
 @click.option("--lanes", type=click.IntRange(1, 64), help="Worker processes, instead of the config's number.")
+@click.option("--canary", metavar="N", type=click.IntRange(1), help="Stop after about N findings, for a look.")
+@click.option("--newest-first", is_flag=True, help="Take the last chunks first: keys mostly rise with time.")
+@click.option("--wait", is_flag=True, help="Wait for the cutover, by the server's clock, and then apply.")
 @max_runtime_option
 @format_option
 def command(
-    config_file: Path, dsn: str, plan_id: int, lanes: int | None, max_runtime: float | None, output_format: OutputFormat
+    config_file: Path,
+    dsn: str,
+    plan_id: int,
+    lanes: int | None,
+    canary: int | None,
+    newest_first: bool,
+    wait: bool,
+    max_runtime: float | None,
+    output_format: OutputFormat,
 ) -> None:
     """Apply an approved plan, or go on with its run."""
-    run = apply_plan(load_job(config_file, dsn, lanes, max_runtime), plan_id, RunProgress())
+    if wait:
+        wait_for_cutover(load_job(config_file, dsn), plan_id, CutoverCountdown())
+    # Read after the wait: what holds then is compared with the plan, and the runtime begins.
+    job = load_job(config_file, dsn, lanes, max_runtime)
+    run = apply_plan(job, plan_id, RunProgress(), canary=canary, newest_first=newest_first)
     print_run(dsn, run.run_id, output_format)

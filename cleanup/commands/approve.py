@@ -8,17 +8,19 @@ import click
 
 from cleanup.commands.options import job_options, load_job
 from cleanup.commands.selecting import selection_options
-from cleanup.db.approvals import Approval, Approved, approve
+from cleanup.db.approvals import Approval, Approved, approve, revoke, session_role
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
+from cleanup.db.runs import apply_run_of, lock_plan
 from cleanup.db.selection import Selection
-from cleanup.engine.guards import require_finished
+from cleanup.engine.guards import require_finished, require_second_person
 from cleanup.engine.job import Job
 from cleanup.engine.rollback_source import open_source
-from cleanup.errors import DigestDiffers, UsageInvalid
+from cleanup.errors import DigestDiffers, PlanAlreadyApplied, PlanNotApproved, UsageInvalid
+from cleanup.report.as_text import shown
 
 
 @click.command("approve")
@@ -27,8 +29,10 @@ from cleanup.errors import DigestDiffers, UsageInvalid
 @click.option("--rollback", "source_run_id", type=int, help="Approve the rollback of this run instead of a plan.")
 @selection_options
 @click.option("--digest", help="The digest of the report that was read; asked for where it is not given.")
-@click.option("--by", "approver", required=True, help="Who signs.")
-@click.option("--ticket", required=True, help="The change ticket.")
+@click.option("--by", "signer", required=True, help="Who signs, or revokes.")
+@click.option("--ticket", help="The change ticket.")
+@click.option("--revoke", "revoking", is_flag=True, help="Take back what was approved and not yet applied.")
+@click.option("--reason", help="Why it is taken back; with --revoke.")
 def command(
     config_file: Path,
     dsn: str,
@@ -36,26 +40,42 @@ def command(
     source_run_id: int | None,
     selection: Selection,
     digest: str | None,
-    approver: str,
-    ticket: str,
+    signer: str,
+    ticket: str | None,
+    revoking: bool,
+    reason: str | None,
 ) -> None:
     """Approve a plan, or a rollback, by its digest: what was signed is what runs."""
+    _require_fitting(digest, ticket, revoking=revoking, reason=reason)
     job = load_job(config_file, dsn)
-    typed = digest or click.prompt("digest of the report that you have read")
+    typed = "" if revoking else digest or click.prompt("digest of the report that you have read")
     database = Database(dsn, "cleanup approve")
+
+    def sign_or_revoke(connection: Connection) -> Approval:
+        subject = _subject(connection, job, plan_id, source_run_id, selection)
+        if revoking:
+            return _revoke(connection, subject, signer, reason or "")
+        return _sign(connection, job, subject, typed, signer, ticket or "")
+
     try:
-        approval = database.transact(
-            lambda connection: _sign(
-                connection, job, _subject(connection, job, plan_id, source_run_id, selection), typed, approver, ticket
-            )
-        )
+        approval = database.transact(sign_or_revoke)
     finally:
         database.close()
     name = f"plan {plan_id}" if source_run_id is None else f"rollback of run {source_run_id}"
-    click.echo(
-        f"{name} approved by {approval.approver} as {approval.approved_by}, ticket {approval.ticket}, "
-        f"good until {approval.expires_at.isoformat(timespec='seconds')}"
-    )
+    if revoking:
+        click.echo(f"{name} is not approved any more: revoked by {shown(signer)}; it was {shown(approval.approver)}'s")
+    else:
+        click.echo(
+            f"{name} approved by {shown(approval.approver)} as {approval.approved_by}, "
+            f"ticket {shown(approval.ticket)}, good until {approval.expires_at.isoformat(timespec='seconds')}"
+        )
+
+
+def _require_fitting(digest: str | None, ticket: str | None, *, revoking: bool, reason: str | None) -> None:
+    if revoking and (digest or ticket or not (reason or "").strip()):
+        raise UsageInvalid("--revoke goes with --by and --reason", hint="say why the approval is taken back.")
+    if not revoking and (reason is not None or not (ticket or "").strip()):
+        raise UsageInvalid("an approval needs a --ticket, and no --reason", hint="name the change ticket.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +110,34 @@ def _sign(connection: Connection, job: Job, subject: _Subject, typed: str, appro
             f"{typed!r} is not the digest of what is to be approved",
             hint=f"read `{subject.report}` and give the digest at its end.",
         )
+    if job.config.approval.four_eyes and subject.approved.source_run_id is None:
+        require_second_person(connection, subject.approved.plan_id, session_role(connection))
     hours = job.config.approval.expires_after_hours
     approval = approve(connection, subject.approved, subject.digest, approver, ticket, hours)
     name = "plan.approved" if subject.approved.source_run_id is None else "rollback.approved"
     run_id = subject.approved.source_run_id
     add_event(connection, name, plan_id=subject.approved.plan_id, run_id=run_id, approver=approver, ticket=ticket)
     return approval
+
+
+def _revoke(connection: Connection, subject: _Subject, revoker: str, reason: str) -> Approval:
+    """Take back every approval of the subject that no run has used; the newest of them."""
+    approved = subject.approved
+    # A run that is being created uses the approval up before, or finds it revoked.
+    lock_plan(connection, approved.plan_id)
+    revoked = revoke(connection, approved, revoker, reason)
+    if not revoked:
+        run_id = apply_run_of(connection, approved.plan_id) if approved.source_run_id is None else None
+        if run_id is not None:
+            raise PlanAlreadyApplied(
+                f"the approval of plan {approved.plan_id} was used by run {run_id}",
+                hint=f"`cleanup pause {run_id}` or `cleanup cancel {run_id}` stops that.",
+            )
+        raise PlanNotApproved("there is no approval to revoke", hint=f"`{subject.report}` shows what was signed.")
+    name = "plan.approval_revoked" if approved.source_run_id is None else "rollback.approval_revoked"
+    run_id = approved.source_run_id
+    add_event(connection, name, plan_id=approved.plan_id, run_id=run_id, revoker=revoker, reason=reason)
+    return max(revoked, key=lambda approval: approval.approval_id)
 
 
 def _bytes_of(typed: str) -> bytes | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg.rows import args_row
+from psycopg.rows import args_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
@@ -23,6 +23,9 @@ class Approval:
     approved_by: str
     approved_at: datetime
     expires_at: datetime
+    revoked_at: datetime | None = None
+    revoker: str | None = None
+    revoked_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,26 @@ def approve(
         ).fetchone()
     assert approval is not None
     return approval
+
+
+def revoke(connection: Connection, approved: Approved, revoker: str, reason: str) -> list[Approval]:
+    """Revoke every approval of it that no run has used, in the open transaction; none where there is nothing to."""
+    with connection.cursor(row_factory=args_row(Approval)) as cursor:
+        return cursor.execute(
+            statement("approvals.revoke"), {**approved.parameters(), "revoker": revoker, "reason": reason}
+        ).fetchall()
+
+
+def session_role(connection: Connection) -> str:
+    """The role that has logged in; SET ROLE does not change it."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return str(cursor.execute(statement("approvals.session_role")).fetchone())
+
+
+def makers_of(connection: Connection, plan_id: int) -> frozenset[str]:
+    """The session roles whose work a plan is: who planned it, and who decided its reviews."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return frozenset(map(str, cursor.execute(statement("approvals.makers"), {"plan_id": plan_id})))
 
 
 def newest_approval(connection: Connection, approved: Approved) -> Approval | None:

@@ -30,11 +30,14 @@ def create_for_rollback(connection: Connection, run_id: int, source_run_id: int)
     connection.execute(statement("run_chunks.create_for_rollback"), {"run_id": run_id, "source_run_id": source_run_id})
 
 
-def claim_run_chunk(connection: Connection, run_id: int, lease_seconds: int) -> RunChunk | None:
-    """Lease the next chunk in the open transaction; None where every one is done or in living hands."""
+def claim_run_chunk(
+    connection: Connection, run_id: int, lease_seconds: int, *, newest_first: bool = False
+) -> RunChunk | None:
+    """Lease the next chunk, or the last one, in the open transaction; None where all are done or in living hands."""
     with connection.cursor(row_factory=args_row(RunChunk)) as cursor:
         return cursor.execute(
-            run_statement("run_chunks.claim", run_id), {"run_id": run_id, "lease_seconds": lease_seconds}
+            run_statement("run_chunks.claim", run_id),
+            {"run_id": run_id, "lease_seconds": lease_seconds, "newest_first": newest_first},
         ).fetchone()
 
 

@@ -1,7 +1,7 @@
 """Applying an approved plan: the guards, the run and its lanes, the end."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cleanup import VERSION
@@ -16,6 +16,7 @@ from cleanup.db.run_chunks import RunChunk, create_for_apply
 from cleanup.db.runs import Run, RunState, RunTerms, apply_run_of, create_apply_run, get_run, lock_plan, resume_run
 from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
+from cleanup.engine.canary import CanaryItems, CanaryJob, settled_findings, stand_still
 from cleanup.engine.checks.preflight import record_risks, require_preflight
 from cleanup.engine.drift import DriftWatch, require_little_drift
 from cleanup.engine.guards import (
@@ -32,8 +33,8 @@ from cleanup.engine.lanes import Stop
 from cleanup.engine.matching import Matcher
 from cleanup.engine.run_end import close
 from cleanup.engine.run_job import RunJob
-from cleanup.engine.run_lane import RunLane, RunPlace
-from cleanup.errors import DriftTooHigh, PlanAlreadyApplied
+from cleanup.engine.run_lane import Items, RunLane, RunPlace
+from cleanup.errors import CanaryReached, DriftTooHigh, PlanAlreadyApplied
 from cleanup.log import get_logger
 
 APPLICATION_NAME: Final = "cleanup apply"
@@ -43,6 +44,8 @@ APPLICATION_NAME: Final = "cleanup apply"
 class _Order:
     job: Job
     place: RunPlace
+    # Where the run stops for a look; None where it does not.
+    settled_at_most: int | None = None
 
 
 class _Findings:
@@ -64,8 +67,18 @@ class _Findings:
         return ApplyJudge(self._matcher.resolving(resolver_within(self._job, connection)), target)
 
 
-def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None]) -> Run:
+def apply_plan(
+    job: Job,
+    plan_id: int,
+    on_tick: Callable[[Connection, int], None],
+    *,
+    canary: int | None = None,
+    newest_first: bool = False,
+) -> Run:
     """Apply an approved plan from the cutover on, or go on with its run; return the run as it ended.
+
+    With `canary` one lane settles about so many findings more, and CanaryReached is raised where any are left.
+    With `newest_first` lanes take the plan's last chunks first.
 
     Raises the refusals of design: unfinished, unapproved, foreign, stale, already applied, before the
     cutover, drifted; and StoppedBySignal between batches, after which the same command goes on.
@@ -73,10 +86,14 @@ def apply_plan(job: Job, plan_id: int, on_tick: Callable[[Connection, int], None
     database = Database(job.dsn, APPLICATION_NAME)
     try:
         place = database.transact(lambda connection: _open_run(connection, job, plan_id))
-        get_logger().info("run.started", run=place.run_id, plan=plan_id, lanes=job.config.pace.lanes)
-
+        get_logger().info("run.started", run=place.run_id, plan=plan_id, lanes=1 if canary else job.config.pace.lanes)
+        until = None if canary is None else canary + settled_findings(database, place.run_id)
+        order = _Order(job, replace(place, newest_first=newest_first), until)
         try:
-            return RunJob[_Order](job, database, place.run_id, on_tick).work(_apply_lane, _Order(job, place))
+            kind = RunJob[_Order] if canary is None else CanaryJob[_Order]
+            return kind(job, database, place.run_id, on_tick).work(_apply_lane, order)
+        except CanaryReached:
+            raise stand_still(database, place.run_id) from None
         except DriftTooHigh:
             database.transact(lambda connection: close(connection, place.run_id, RunState.DRIFT_STOPPED))
             raise
@@ -89,7 +106,10 @@ def _apply_lane(order: _Order, lane: int, stop: Stop) -> None:
     database = Database(order.job.dsn, f"{APPLICATION_NAME} run {place.run_id} lane {lane}", patient=True)
     try:
         watch = DriftWatch(database, place.run_id, order.job.config.approval.max_drift)
-        RunLane(database, place, _Findings(place, order.job), lane, stop, watch.before_batch).work()
+        items: Items[Finding] = _Findings(place, order.job)
+        if order.settled_at_most is not None:
+            items = CanaryItems(items, place.run_id, order.settled_at_most)
+        RunLane(database, place, items, lane, stop, watch.before_batch).work()
     finally:
         database.close()
 
@@ -110,7 +130,7 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
         lock_plan(connection, plan_id)
         run_id = apply_run_of(connection, plan_id)
     if run_id is None:
-        approval = require_approval(connection, plan, now)
+        approval = require_approval(connection, plan, now, four_eyes=job.config.approval.four_eyes)
         checks = require_preflight(connection, job, plan_id)
         require_signed_findings(connection, plan)
         require_little_drift(connection, plan_id, targets, job.config.approval)

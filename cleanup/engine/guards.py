@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from cleanup.db.approvals import Approval, Approved, newest_approval
+from cleanup.db.approvals import Approval, Approved, makers_of, newest_approval
 from cleanup.db.catalog import database_identity
 from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding, all_findings, hashes_in_digest_order
@@ -21,6 +21,7 @@ from cleanup.errors import (
     ApprovalExpired,
     BeforeCutover,
     DigestDiffers,
+    FourEyesMissing,
     PlanForeign,
     PlanNotApproved,
     PlanStale,
@@ -108,11 +109,23 @@ def leaf_oids(leaves: list[PlanLeaf]) -> frozenset[int]:
     return frozenset(oid for oid in oids if isinstance(oid, int))
 
 
-def require_approval(connection: Connection, plan: Plan, now: datetime) -> Approval:
+def require_approval(connection: Connection, plan: Plan, now: datetime, *, four_eyes: bool) -> Approval:
     """The approval that the plan's run will consume; raise what is wrong with it."""
     digest = require_finished(plan)
     hint = f"after reading its report: cleanup approve {plan.plan_id} --digest {digest.hex()} --by NAME --ticket TICKET"
-    return require_signature(connection, Approved(plan.plan_id), digest, now, f"plan {plan.plan_id}", hint)
+    approval = require_signature(connection, Approved(plan.plan_id), digest, now, f"plan {plan.plan_id}", hint)
+    if four_eyes:
+        require_second_person(connection, plan.plan_id, approval.approved_by)
+    return approval
+
+
+def require_second_person(connection: Connection, plan_id: int, role: str) -> None:
+    """Raise FourEyesMissing where the role that signs has made the plan; names typed beside it do not count."""
+    if role in makers_of(connection, plan_id):
+        raise FourEyesMissing(
+            f"plan {plan_id} was made or reviewed by {role}, and four_eyes asks for another role to approve it",
+            hint="somebody else has to approve it, logged in as another role; --by alone makes no second person.",
+        )
 
 
 def require_signature(

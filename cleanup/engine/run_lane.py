@@ -65,6 +65,7 @@ class RunPlace:
     targets: dict[int, Target]
     fingerprints: dict[int, Fingerprint]
     pace: Pace
+    newest_first: bool = False
 
 
 class _After(Enum):
@@ -110,7 +111,12 @@ class RunLane(Generic[SomeItem]):
                 self._stop.pause(_HELD_SECONDS)
                 continue
             chunk = self._database.transact(
-                lambda connection: claim_run_chunk(connection, self._place.run_id, self._gate.pace.lease_seconds)
+                lambda connection: claim_run_chunk(
+                    connection,
+                    self._place.run_id,
+                    self._gate.pace.lease_seconds,
+                    newest_first=self._place.newest_first,
+                )
             )
             if chunk is not None:
                 self._work_chunk(chunk)

@@ -114,7 +114,32 @@ CREATE TABLE cleanup.approval (
     expires_at  timestamptz NOT NULL CHECK (expires_at > approved_at),
     revoked_at  timestamptz,
     revoked_by  text,
-    CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
+    revoker     text,
+    revoked_for text,
+    CHECK ((revoked_at IS NULL) = (revoked_by IS NULL)),
+    CHECK (num_nulls(revoker, revoked_for) = 2 OR num_nulls(revoked_at, revoker, revoked_for) = 0)
+);
+
+-- A review: a person's decisions on what a plan left to one made a new plan, and the reviewed one stays as it was.
+CREATE TABLE cleanup.review (
+    plan_id          bigint PRIMARY KEY REFERENCES cleanup.plan,
+    reviewed_plan_id bigint NOT NULL REFERENCES cleanup.plan,
+    reviewer         text NOT NULL,
+    decided_as       text NOT NULL DEFAULT session_user,
+    decided_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    file_sha256      bytea NOT NULL,
+    UNIQUE (reviewed_plan_id, file_sha256),
+    CHECK (plan_id > reviewed_plan_id)
+);
+
+-- Which span was decided how; what it was decided on is in the reviewed plan's finding.
+CREATE TABLE cleanup.review_decision (
+    plan_id        bigint NOT NULL REFERENCES cleanup.review,
+    finding_number bigint NOT NULL,
+    span_number    int NOT NULL,
+    decision       text NOT NULL CHECK (decision IN ('redact', 'keep')),
+    file_line      int NOT NULL,
+    PRIMARY KEY (plan_id, finding_number, span_number)
 );
 
 -- A run: one application of a plan, or the rollback of a run, whole or as far as its selection goes.

@@ -11,7 +11,8 @@ SELECT %(run_id)s, c.chunk_number, c.leaf_number, c.after_number, c.through_numb
   FROM cleanup.run_chunk AS c WHERE c.run_id = %(source_run_id)s;
 
 -- name: claim
--- The first chunk that is open, or whose lane is gone; later passes wait until every first pass is taken.
+-- The first chunk that is open, or whose lane is gone; later passes wait until every first pass is taken. The last one
+-- where the newest posts are wanted first: keys mostly rise with time.
 UPDATE cleanup.run_chunk AS c
    SET state = 'claimed', attempt = c.attempt + 1, lease_until = clock_timestamp() + make_interval(secs => %(lease_seconds)s),
        lease_pid = pg_backend_pid(), lease_backend = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
@@ -21,7 +22,7 @@ UPDATE cleanup.run_chunk AS c
            AND EXISTS (SELECT FROM cleanup.run AS r WHERE r.run_id = d.run_id AND r.state = 'running')
            AND (d.state = 'open'
                 OR d.state = 'claimed' AND NOT cleanup.lease_is_alive(d.lease_until, d.lease_pid, d.lease_backend))
-         ORDER BY d.pass, d.chunk_number LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+         ORDER BY d.pass, CASE WHEN %(newest_first)s THEN -d.chunk_number ELSE d.chunk_number END LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
 RETURNING c.chunk_number, c.leaf_number, c.after_number, c.through_number, c.pass, c.attempt;
 
 -- name: renew

@@ -1,0 +1,93 @@
+"""Waiting for the cutover by the server's clock, with everything looked at first that can be known before it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cleanup.db.connection import Connection
+from cleanup.db.database import Database
+from cleanup.db.ledger import require_ledger
+from cleanup.db.plans import get_plan
+from cleanup.db.runs import apply_run_of
+from cleanup.db.session import server_clock
+from cleanup.engine.guards import (
+    require_approval,
+    require_finished,
+    require_here,
+    require_same_rules,
+    require_same_tables,
+)
+from cleanup.engine.job import Job, describe_tables
+from cleanup.errors import DatabaseFailed, StoppedBySignal
+from cleanup.log import get_logger
+
+APPLICATION_NAME: Final = "cleanup apply --wait"
+# The server is asked again after a tenth of what is left: seldom over a weekend, closely at the end.
+_ASKED_AGAIN_AFTER: Final = 0.1
+_SHORTEST_SECONDS: Final = 0.05
+_LONGEST_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Countdown:
+    """How long it still is to the cutover, by the server's clock."""
+
+    plan_id: int
+    cutover: datetime
+    seconds_left: float
+
+
+def wait_for_cutover(job: Job, plan_id: int, on_tick: Callable[[Countdown], None]) -> None:
+    """Return once the cutover of a plan has come.
+
+    Raises before the wait what `apply` would refuse after it: an approval that will have run out by the cutover, too.
+    Raises StoppedBySignal where a signal ends the wait; nothing was written by then.
+    """
+    database = Database(job.dsn, APPLICATION_NAME)
+    try:
+        cutover = database.transact(lambda connection: _look_ahead(connection, job, plan_id), read_only=True)
+        left = _seconds_to(database, cutover)
+        while left > 0:
+            on_tick(Countdown(plan_id, cutover, left))
+            # Nobody is kept waiting by a connection that does nothing for hours.
+            database.close()
+            pause = min(left, max(_SHORTEST_SECONDS, min(_LONGEST_SECONDS, left * _ASKED_AGAIN_AFTER)))
+            time.sleep(pause)
+            left = _ask_again(database, cutover, left - pause)
+    except KeyboardInterrupt:
+        raise StoppedBySignal(
+            f"the wait for the cutover of plan {plan_id} was interrupted",
+            hint=f"nothing was written; the same command waits on: cleanup apply {plan_id} --wait",
+        ) from None
+    finally:
+        database.close()
+
+
+def _look_ahead(connection: Connection, job: Job, plan_id: int) -> datetime:
+    require_ledger(connection)
+    plan = get_plan(connection, plan_id)
+    require_finished(plan)
+    require_here(connection, plan)
+    require_same_rules(plan, job)
+    require_same_tables(connection, plan, describe_tables(connection, job))
+    if apply_run_of(connection, plan_id) is None:
+        now = max(server_clock(connection), plan.cutover)
+        require_approval(connection, plan, now, four_eyes=job.config.approval.four_eyes)
+    return plan.cutover
+
+
+def _seconds_to(database: Database, cutover: datetime) -> float:
+    return (cutover - database.transact(server_clock, read_only=True)).total_seconds()
+
+
+def _ask_again(database: Database, cutover: datetime, expected: float) -> float:
+    """What the server says is left; while it does not answer, what should be. At the cutover its silence is raised."""
+    try:
+        return _seconds_to(database, cutover)
+    except DatabaseFailed as error:
+        if expected <= 0:
+            raise
+        get_logger().warning("cutover.clock_unanswered", code=error.code)
+        return expected
