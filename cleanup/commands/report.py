@@ -1,38 +1,116 @@
-"""cleanup report: what a plan would do, or what a run has done."""
+"""cleanup report: what a plan would do, or what a run has done, for those who sign and those who look afterwards."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
-from cleanup.commands.options import OutputFormat, dsn_option, format_option, look
+from cleanup.commands.options import OutputFormat, config_option, dsn_option, format_option, load_job, look
 from cleanup.errors import UsageInvalid
 from cleanup.links.policy import load_policy
+from cleanup.report.as_csv import write_csv_tables
 from cleanup.report.as_json import render_json
-from cleanup.report.as_text import render_plan, render_run
-from cleanup.report.plan_model import plan_report
-from cleanup.report.run_model import run_report
+from cleanup.report.as_text import render_plan, render_run, shown
+from cleanup.report.files import new_file
+from cleanup.report.number_tables import NumberTable, plan_tables
+from cleanup.report.plan_model import PlanReport
+from cleanup.report.run_model import RunReport, detailed_run_report
+from cleanup.report.run_numbers import run_tables
+from cleanup.report.sign_off import ReportOrder, sign_off_report
 
 _LEFT_SHOWN: Final = 100
 
 
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Where a report goes instead of the terminal."""
+
+    page: Path | None
+    tables: Path | None
+    diff: Path | None
+
+    @property
+    def any(self) -> bool:
+        """Whether a file was asked for."""
+        return any((self.page, self.tables, self.diff))
+
+
 @click.command("report")
+@config_option
 @dsn_option
 @click.argument("plan_id", metavar="[PLAN]", type=int, required=False)
 @click.option("--run", "run_id", type=int, metavar="RUN", help="The report of a run instead.")
-@click.option("--policy", type=click.Path(path_type=Path), help="The plan's policy file: lists its readings too.")
+@click.option(
+    "--policy", type=click.Path(path_type=Path), help="The plan's policy file, where there is no config that names it."
+)
+@click.option("--html", "page", metavar="FILE", type=click.Path(path_type=Path), help="Write the page to be signed.")
+@click.option("--csv", "tables", metavar="DIR", type=click.Path(path_type=Path), help="Write each table as a CSV file.")
+@click.option(
+    "--diff",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write every finding with its links before and after: FILE.jsonl or FILE.csv.",
+)
+@click.option(
+    "--samples", type=click.IntRange(0, 100), default=2, show_default=True, help="How many links of each class to show."
+)
 @format_option
+@click.pass_context
 def command(
-    dsn: str, plan_id: int | None, run_id: int | None, policy: Path | None, output_format: OutputFormat
+    context: click.Context,
+    config_file: Path,
+    dsn: str,
+    plan_id: int | None,
+    run_id: int | None,
+    policy: Path | None,
+    page: Path | None,
+    tables: Path | None,
+    diff: Path | None,
+    samples: int,
+    output_format: OutputFormat,
 ) -> None:
-    """Print the report of a plan, or of a run with --run."""
-    as_json = output_format is OutputFormat.JSON
+    """Print the report of a plan, or of a run with --run; or write it to files, which hold parts of posts."""
+    files = _Files(page, tables, diff)
     if plan_id is not None and run_id is None:
-        rules = load_policy(policy) if policy else None
-        plan = look(dsn, "report", lambda connection: plan_report(connection, plan_id, rules))
-        click.echo(render_json(plan) if as_json else render_plan(plan), nl=False)
+        named = context.get_parameter_source("config_file") is not ParameterSource.DEFAULT
+        job = load_job(config_file, dsn) if named or config_file.exists() else None
+        order = ReportOrder(plan_id, job, load_policy(policy) if policy else None, samples)
+        _report_plan(dsn, order, files, output_format)
     elif run_id is not None and plan_id is None:
-        run = look(dsn, "report", lambda connection: run_report(connection, run_id, _LEFT_SHOWN))
-        click.echo(render_json(run) if as_json else render_run(run), nl=False)
+        if diff is not None:
+            raise UsageInvalid("--diff goes with a plan", hint=f"`cleanup log {run_id}` says what a run has changed.")
+        _report_run(dsn, run_id, files, output_format)
     else:
         raise UsageInvalid("report takes either a plan or --run RUN", hint="`cleanup status` lists both.")
+
+
+def _report_plan(dsn: str, order: ReportOrder, files: _Files, output_format: OutputFormat) -> None:
+    report = look(dsn, "report", lambda connection: sign_off_report(connection, order))
+    if not files.any:
+        click.echo(render_json(report) if output_format is OutputFormat.JSON else render_plan(report), nl=False)
+        return
+    _write(report, plan_tables(report), files)
+
+
+def _report_run(dsn: str, run_id: int, files: _Files, output_format: OutputFormat) -> None:
+    report = look(dsn, "report", lambda connection: detailed_run_report(connection, run_id, _LEFT_SHOWN))
+    if not files.any:
+        click.echo(render_json(report) if output_format is OutputFormat.JSON else render_run(report), nl=False)
+        return
+    _write(report, run_tables(report), files)
+
+
+def _write(report: PlanReport | RunReport, tables: tuple[NumberTable, ...], files: _Files) -> None:
+    if files.page is not None:
+        # Here alone, since the template engine is slow to start.
+        from cleanup.report.as_html import html_of_plan, html_of_run  # noqa: PLC0415
+
+        content = html_of_plan(report) if isinstance(report, PlanReport) else html_of_run(report)
+        with new_file(files.page) as file:
+            file.write(content)
+        click.echo(f"page written to {shown(files.page)}")
+    if files.tables is not None:
+        written = write_csv_tables(tables, files.tables)
+        click.echo(f"{len(written)} tables written to {shown(files.tables)}")

@@ -76,10 +76,14 @@ def require_log(connection: Connection, run_id: int) -> None:
         )
 
 
+def findings_are_there(connection: Connection, plan_id: int) -> bool:
+    """Whether the plan still has its findings: they go with the last of its logs."""
+    return connection.execute(statement("purges.findings_are_there"), {"plan_id": plan_id}).fetchone() == (True,)
+
+
 def require_findings(connection: Connection, plan_id: int) -> None:
     """Raise LogPurged where the plan's findings were purged with its logs."""
-    row = connection.execute(statement("purges.findings_are_there"), {"plan_id": plan_id}).fetchone()
-    if row != (True,):
+    if not findings_are_there(connection, plan_id):
         raise LogPurged(
             f"the findings of plan {plan_id} were purged",
             hint="`cleanup verify` without a run reads every post again.",

@@ -13,6 +13,7 @@ from cleanup.db.plans import Plan, get_plan, plan_leaves
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.errors import InvariantBroken
 from cleanup.links.policy import Policy
+from cleanup.report.plan_details import PlanDetails
 
 _TOP_HOSTS: Final = 20
 
@@ -54,7 +55,7 @@ class ReadingLine:
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """Everything that a signer is shown of a plan."""
+    """Everything that a signer is shown of a plan; `plan` itself shows it without the details."""
 
     plan_id: int
     base_plan_id: int | None
@@ -79,6 +80,7 @@ class PlanReport:
     counted_hosts: tuple[tuple[str, int], ...]
     readings: tuple[ReadingLine, ...]
     approvals: tuple[Approval, ...]
+    details: PlanDetails | None = None
 
     def totals(self) -> dict[str, int]:
         """Spans by what becomes of them."""

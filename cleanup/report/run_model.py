@@ -1,6 +1,6 @@
 """What a run's report and its status say: planned against done, every finding in one outcome."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cleanup.db.archives import ExportPlace, Restoration, export_places, restoration_of
@@ -14,11 +14,12 @@ from cleanup.db.run_chunks import unfinished_run_chunks
 from cleanup.db.runs import RunKind, get_run
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import InvariantBroken
+from cleanup.report.run_details import RunDetails, run_details
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """Everything there is to say of a run, open or closed."""
+    """Everything there is to say of a run, open or closed; `apply` itself says it without the details."""
 
     run_id: int
     kind: str
@@ -43,6 +44,7 @@ class RunReport:
     purge: Purge | None
     restoration: Restoration | None
     exports: tuple[ExportPlace, ...]
+    details: RunDetails | None = None
 
     @property
     def leaves_work(self) -> bool:
@@ -87,6 +89,12 @@ def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport
     )
     _reconcile(report)
     return report
+
+
+def detailed_run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport:
+    """The same with its details. Raises RunUnknown."""
+    report = run_report(connection, run_id, rows_left)
+    return replace(report, details=run_details(connection, run_id))
 
 
 def _reconcile(report: RunReport) -> None:

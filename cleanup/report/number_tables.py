@@ -1,0 +1,213 @@
+"""A report's tables of numbers, the same ones in the page, in the CSV files and on the terminal."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from cleanup.report.plan_details import PlanDetails, SpreadLine
+from cleanup.report.plan_model import PlanReport
+
+Cell: TypeAlias = "str | int"
+
+SCOPES = ("historical", "after_cutover", "exempt", "undated", "outside")
+
+
+@dataclass(frozen=True, slots=True)
+class NumberTable:
+    """One table: `name` is that of its file, `note` says what its numbers mean, where that needs saying; `foot` is the
+    row under all rows, however they are sorted."""
+
+    name: str
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    foot: tuple[Cell, ...] = ()
+
+
+def plan_tables(report: PlanReport) -> tuple[NumberTable, ...]:
+    """Every table of a plan's report that has a row, in the order of reading."""
+    details = report.details
+    tables = [*_sums(report)]
+    if details is not None:
+        tables += [*_found(report, details), *_spreads(details), *_ending(details)]
+    return tuple(table for table in tables if table.rows)
+
+
+def _sums(report: PlanReport) -> Iterator[NumberTable]:
+    numbers = [
+        (table.rows, *(table.scopes.get(scope, 0) for scope in SCOPES), table.findings, table.actionable)
+        for table in report.tables
+    ]
+    yield NumberTable(
+        "posts",
+        "Posts read",
+        ("table", "posts", "in scope", "after cutover", "exempt", "undated", "outside", "values found", "to change"),
+        tuple((table.table, *row) for table, row in zip(report.tables, numbers, strict=True)),
+        "A post can hold several values. A value is found where it holds a link that the policy knows, or can not be "
+        "read.",
+        ("all", *map(sum, zip(*numbers, strict=True))),
+    )
+    yield NumberTable(
+        "totals", "What becomes of the links", ("decision", "links"), tuple(sorted(report.totals().items()))
+    )
+
+
+def _found(report: PlanReport, details: PlanDetails) -> Iterator[NumberTable]:
+    yield _decisions(details)
+    yield NumberTable(
+        "kept",
+        "Links kept outside the scope",
+        ("table", "posts", "platform", "kind", "decision had it been in scope", "links"),
+        _kept(details),
+        "In posts that are exempt, without a date, or written from the cutover on.",
+    )
+    reasons: Counter[tuple[str, str]] = Counter()
+    for one in details.classes:
+        if one.decision == "review" and one.scope == "historical":
+            reasons[one.table, one.reason] += one.links
+    yield NumberTable(
+        "review",
+        "Links that a person has to decide",
+        ("table", "reason", "links"),
+        tuple((*key, number) for key, number in sorted(reasons.items())),
+    )
+    places: Counter[tuple[str, str, str, str]] = Counter()
+    for one in details.classes:
+        places[one.table, one.column, one.format, one.decision] += one.links
+    yield NumberTable(
+        "columns",
+        "Links by column and format, all posts",
+        ("table", "column", "format", "decision", "links"),
+        tuple((*key, number) for key, number in sorted(places.items())),
+    )
+    yield NumberTable(
+        "hosts",
+        "Hosts of the links, all posts",
+        ("host or kind", "links"),
+        report.hosts,
+        foot=("all others", _links(report) - sum(number for _, number in report.hosts)),
+    )
+    yield NumberTable("other_shops", "Other shops, counted and left", ("host", "links"), report.counted_hosts)
+    yield NumberTable(
+        "authors",
+        "Authors with most links to change, by id",
+        ("author", "values", "links"),
+        tuple((author.author, author.values, author.links) for author in details.authors),
+    )
+    yield NumberTable(
+        "months",
+        "Links by month of the post",
+        ("month", "posts", "decision", "links"),
+        tuple((line.month or "no date", line.scope, line.decision, line.links) for line in details.months),
+    )
+
+
+def _decisions(details: PlanDetails) -> NumberTable:
+    values: Counter[tuple[str, str, str, str]] = Counter()
+    links: Counter[tuple[str, str, str, str]] = Counter()
+    for one in details.classes:
+        if one.scope == "historical":
+            key = (one.decision, one.platform, one.kind, one.table)
+            values[key] += one.values
+            links[key] += one.links
+    return NumberTable(
+        "decisions",
+        "Links in scope, by decision, platform, kind and table",
+        ("decision", "platform", "kind", "table", "values", "links"),
+        tuple((*key, values[key], links[key]) for key in sorted(links)),
+        "A value with links of several classes counts in each.",
+    )
+
+
+def _kept(details: PlanDetails) -> tuple[tuple[Cell, ...], ...]:
+    kept: Counter[tuple[str, str, str, str, str]] = Counter()
+    for one in details.classes:
+        if one.scope != "historical":
+            kept[one.table, one.scope.replace("_", " "), one.platform, one.kind, one.decision] += one.links
+    return tuple((*key, number) for key, number in sorted(kept.items()))
+
+
+def _links(report: PlanReport) -> int:
+    return sum(line.spans for line in report.spans)
+
+
+def _spreads(details: PlanDetails) -> Iterator[NumberTable]:
+    spreads = details.spreads
+    for name, title, head, lines in (
+        ("link_lengths", "Length of the links to change", ("characters", "links"), spreads.link_lengths),
+        ("links_of_values", "Links to change in a value", ("links", "values"), spreads.links_of_values),
+        ("links_of_authors", "Links to change of an author", ("links", "authors"), spreads.links_of_authors),
+    ):
+        rows = tuple((_bounds(line), line.things) for line in lines if line.things)
+        yield NumberTable(name, title, head, rows)
+
+
+def _bounds(line: SpreadLine) -> str:
+    if line.most is None:
+        return f"{line.least} and more"
+    return str(line.least) if line.least == line.most else f"{line.least} to {line.most}"
+
+
+def _ending(details: PlanDetails) -> Iterator[NumberTable]:
+    yield NumberTable(
+        "refused",
+        "Values refused in advance",
+        ("table", "column", "key", "author", "why"),
+        tuple(
+            (one.leaf, one.column, ", ".join(one.key), one.author or "", _REFUSALS[one.refusal])
+            for one in details.refused
+        ),
+        "No run of this plan changes them. The first ones; `cleanup verify` lists them all.",
+    )
+    if details.forecast is not None:
+        yield NumberTable(
+            "forecast",
+            "What a run would write, by table",
+            (
+                "table",
+                "rows",
+                "values",
+                "pages",
+                "touched",
+                "of indexes",
+                "WAL bytes",
+                "page images",
+                "dead bytes",
+            ),
+            tuple(
+                (
+                    line.leaf,
+                    line.rows_to_change,
+                    line.values_to_change,
+                    line.pages,
+                    line.pages_touched,
+                    line.index_pages_touched,
+                    line.wal_bytes,
+                    line.image_bytes,
+                    line.dead_bytes,
+                )
+                for line in details.forecast.lines
+                if line.rows_to_change
+            ),
+        )
+    yield NumberTable(
+        "rules",
+        "The rules, and where they come from",
+        ("platform", "kind", "decision", "source", "confirmed"),
+        tuple(
+            (rule.platform, rule.label, rule.decision, rule.source, "yes" if rule.confirmed else "no")
+            for rule in details.rules
+        ),
+    )
+    yield NumberTable(
+        "reconciled",
+        "Sums held against each other",
+        ("sum", "by the scan", "in the ledger"),
+        tuple((total.name, total.counted_by_the_scan, total.counted_in_the_ledger) for total in details.totals),
+        "The report is not made where a line differs.",
+    )
+
+
+_REFUSALS = {"too_long": "the result would be longer than the column", "unreadable": "it is no valid JSON"}

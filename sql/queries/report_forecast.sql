@@ -1,0 +1,34 @@
+-- name: relations
+-- What a run would write on, leaf by leaf: rows and values of the plan, and the table's size as the files have it.
+SELECT l.leaf_name, coalesce(p.rows, 0), coalesce(p.values, 0), coalesce(p.log_bytes, 0),
+       coalesce(pg_relation_size(r.oid), 0)::bigint, coalesce(greatest(r.reltuples, l.row_estimate, 0), 0)::bigint,
+       coalesce(x.indexes, 0), coalesce(x.bytes, 0)
+  FROM cleanup.plan_leaf AS l
+  LEFT JOIN pg_class AS r ON r.oid = (l.fingerprint ->> 'oid')::oid
+  LEFT JOIN LATERAL (SELECT count(*)::bigint AS indexes, coalesce(sum(pg_relation_size(i.indexrelid)), 0)::bigint AS bytes
+                       FROM pg_index AS i WHERE i.indrelid = r.oid) AS x ON true
+  LEFT JOIN LATERAL (SELECT count(DISTINCT f.key)::bigint AS rows, count(*)::bigint AS values,
+                            sum(%(log_row_bytes)s + s.bytes)::bigint AS log_bytes
+                       FROM cleanup.finding AS f
+                      CROSS JOIN LATERAL (
+                            SELECT coalesce(sum((e.span ->> 1)::bigint - (e.span ->> 0)::bigint + octet_length(e.span ->> 7)
+                                                + %(log_link_bytes)s), 0) AS bytes
+                              FROM jsonb_array_elements(f.spans::jsonb) AS e(span)
+                             WHERE e.span ->> 4 IN ('redact', 'rewrite')) AS s
+                      WHERE f.plan_id = l.plan_id AND f.leaf_number = l.leaf_number AND f.actionable) AS p ON true
+ WHERE l.plan_id = %(plan_id)s ORDER BY l.leaf_number;
+
+-- name: server
+-- The settings that decide how much WAL a change costs.
+SELECT current_setting('block_size')::bigint, current_setting('full_page_writes')::boolean,
+       current_setting('checkpoint_timeout');
+
+-- name: earlier_run
+-- What a run in this ledger came to: the newest that was applied whole and took some time.
+SELECT r.run_id, sum(b.findings)::bigint, extract(epoch FROM max(b.written_at) - min(b.written_at))::float8,
+       sum(b.log_rows)::bigint,
+       coalesce(pg_total_relation_size(to_regclass(format('cleanup.change_log_%%s', r.run_id))), 0)::bigint
+  FROM cleanup.run AS r
+  JOIN cleanup.batch AS b ON b.run_id = r.run_id
+ WHERE r.kind = 'apply' AND r.state = 'finished'
+ GROUP BY r.run_id HAVING max(b.written_at) > min(b.written_at) ORDER BY r.run_id DESC LIMIT 1;
