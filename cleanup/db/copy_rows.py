@@ -2,11 +2,14 @@
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Final
 
+import psycopg
 from psycopg import sql
+from psycopg.abc import Buffer
 
 from cleanup.db.connection import Connection
 from cleanup.db.targets import Scope
@@ -19,8 +22,8 @@ _INT64: Final = struct.Struct("!q")
 _INT32: Final = struct.Struct("!i")
 
 # A row starts with its field count and the length of its first field, the scope's three letters.
-SCOPE_SLICE: Final = slice(6, 8)
-LINK_MARK_PLACE: Final = 8
+_LETTERS: Final = slice(6, 9)
+LETTERS_PER_ROW: Final = 3
 LINK_MARK: Final = ord("l")
 
 
@@ -35,18 +38,70 @@ class ScannedRow:
     texts: tuple[str | None, ...]
 
 
-def copy_blocks(connection: Connection, copy_statement: sql.Composed) -> Iterator[bytes]:
-    """Stream the raw rows of a binary COPY, one block a row, without header and trailer."""
+@dataclass(slots=True)
+class Piece:
+    """Rows of a scan, joined as they came: where each of them ends, and the three letters that each begins with."""
+
+    buffer: bytearray = field(default_factory=bytearray)
+    ends: list[int] = field(default_factory=list)
+    letters: bytearray = field(default_factory=bytearray)
+
+    def row(self, place: int) -> bytes:
+        """One raw row."""
+        return bytes(self.buffer[self.ends[place - 1] if place else 0 : self.ends[place]])
+
+
+def copy_pieces(connection: Connection, copy_statement: sql.Composed, limit_bytes: int) -> Iterator[Piece]:
+    """Stream the raw rows of a binary COPY in pieces of about that size, without header and trailer.
+
+    A row costs one call here, and nothing else: psycopg's own loop, which waits for the socket where there is
+    nothing to read, is only asked then.
+    """
     with connection.cursor() as cursor, cursor.copy(copy_statement) as copy:
-        blocks = iter(copy)
-        first = bytes(next(blocks, _TRAILER))
+        rows = _raw_rows(connection.pgconn, copy)
+        first = bytes(next(rows, _TRAILER))
         if first.startswith(_HEADER):
             first = first[len(_HEADER) :]
-        if first and first != _TRAILER:
-            yield first
-        for block in blocks:
-            if block != _TRAILER:
-                yield bytes(block)
+        piece = Piece()
+        buffer, ends, letters = piece.buffer, piece.ends, piece.letters
+        for row in chain((first,) if first else (), rows):
+            if len(row) == len(_TRAILER):
+                continue
+            buffer += row
+            ends.append(len(buffer))
+            letters += row[_LETTERS]
+            if len(buffer) >= limit_bytes:
+                yield piece
+                piece = Piece()
+                buffer, ends, letters = piece.buffer, piece.ends, piece.letters
+        if ends:
+            yield piece
+
+
+def _raw_rows(pgconn: psycopg.pq.abc.PGconn, copy: psycopg.Copy) -> Iterator[Buffer]:
+    get_copy_data = pgconn.get_copy_data
+    while True:
+        length, row = get_copy_data(1)
+        if length > 0:
+            yield row
+        elif length == 0:
+            waited_for = copy.read()
+            if not waited_for:
+                return
+            yield waited_for
+        else:
+            _require_success(pgconn)
+            return
+
+
+def _require_success(pgconn: psycopg.pq.abc.PGconn) -> None:
+    """Take the result behind the last row; raise the server's error if it is one."""
+    failed: psycopg.pq.abc.PGresult | None = None
+    while (result := pgconn.get_result()) is not None:
+        if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+            failed = result
+    if failed is not None:
+        raise psycopg.errors.error_from_result(failed)
 
 
 def decode_row(block: bytes, key_columns: int) -> ScannedRow:

@@ -6,7 +6,7 @@ from typing import Final
 
 from cleanup.db.chunks import Chunk, claim_chunk, finish_chunk, next_place, renew_chunk, unfinished_chunks
 from cleanup.db.connection import SCAN_LIMITS, Connection, transaction
-from cleanup.db.copy_rows import copy_blocks
+from cleanup.db.copy_rows import Piece, copy_pieces
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.findings import Finding, copy_findings, first_number, hashes_in_digest_order
@@ -28,7 +28,7 @@ from cleanup.engine.guards import leaf_oids, require_here, require_same_rules
 from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, resolver, targets_of
 from cleanup.engine.lanes import IDLE_SECONDS, Stop, Stopped, run_lanes
 from cleanup.engine.matching import Matcher
-from cleanup.engine.scan import Scanner
+from cleanup.engine.scan import PIECE_BYTES, Scanner
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.errors import MaxRuntimeReached, PlanUnfinished, StoppedBySignal
 from cleanup.links.prefilter import Prefilter
@@ -144,8 +144,8 @@ def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, 
     def scan(connection: Connection) -> tuple[list[Finding], ScanCounts]:
         with transaction(connection, SCAN_LIMITS, read_only=True):
             since = order.since_xmin if target.leaf.oid in order.swept_leaves else None
-            blocks = copy_blocks(connection, target.scan(chunk.key_range, since))
-            return _number(scanner, blocks, chunk, renew)
+            pieces = copy_pieces(connection, target.scan(chunk.key_range, since), PIECE_BYTES)
+            return _number(scanner, pieces, chunk, renew)
 
     findings, counts = posts.retry(scan)
 
@@ -163,14 +163,14 @@ def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, 
 
 
 def _number(
-    scanner: Scanner, blocks: Iterable[bytes], chunk: Chunk, renew: Callable[[], None]
+    scanner: Scanner, pieces: Iterable[Piece], chunk: Chunk, renew: Callable[[], None]
 ) -> tuple[list[Finding], ScanCounts]:
     counts = ScanCounts()
     findings: list[Finding] = []
     before = first_number(chunk.chunk_number) + 1
-    for piece in scanner.pieces(blocks, counts):
-        numbers = range(before + len(findings), before + len(findings) + len(piece))
-        findings += [replace(finding, finding_number=number) for number, finding in zip(numbers, piece, strict=True)]
+    for found in scanner.findings(pieces, counts):
+        numbers = range(before + len(findings), before + len(findings) + len(found))
+        findings += [replace(finding, finding_number=number) for number, finding in zip(numbers, found, strict=True)]
         renew()
     return findings, counts
 

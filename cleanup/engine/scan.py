@@ -4,11 +4,9 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import accumulate
-from operator import itemgetter
 from typing import Final
 
-from cleanup.db.copy_rows import LINK_MARK, LINK_MARK_PLACE, SCOPE_SLICE, ScannedRow, decode_row
+from cleanup.db.copy_rows import LETTERS_PER_ROW, LINK_MARK, Piece, ScannedRow, decode_row
 from cleanup.db.findings import Finding
 from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
@@ -18,10 +16,8 @@ from cleanup.engine.spans import encode_spans, finding_hash, value_hash
 from cleanup.links.prefilter import Prefilter
 from cleanup.links.spans import Recognition, Span
 
-# A chunk is matched in pieces of about this size, so that long posts do not swell a lane's memory.
-BUFFER_BYTES: Final = 8 * 1024 * 1024
-
-_scope_letters: Final = itemgetter(SCOPE_SLICE)
+# A chunk is read and matched in pieces of about this size, so that long posts do not swell a lane's memory.
+PIECE_BYTES: Final = 8 * 1024 * 1024
 
 
 class Scanner:
@@ -34,43 +30,41 @@ class Scanner:
         self._key_columns = len(target.table.key)
         self._has_link_rows = any(column.link_rows is not None for column in target.table.columns)
 
-    def pieces(self, blocks: Iterable[bytes], counts: ScanCounts) -> Iterator[list[Finding]]:
+    def findings(self, pieces: Iterable[Piece], counts: ScanCounts) -> Iterator[list[Finding]]:
         """The findings of each piece of the rows, as soon as it is read; `counts` grows with them.
 
         The findings have no number yet: a scan gives them theirs, a sweep needs none.
         """
-        for rows in _pieces(blocks, BUFFER_BYTES):
-            yield list(self._find(list(self._values(rows, counts)), counts))
+        for piece in pieces:
+            yield list(self._find(list(self._values(piece, counts)), counts))
 
-    def _candidates(self, rows: list[bytes], counts: ScanCounts) -> Iterator[ScannedRow]:
-        for letters, number in Counter(map(_scope_letters, rows)).items():
-            counts.scopes[Scope(chr(letters[0])).stored] += number
-            counts.null_predicates += number if letters[1:] == b"n" else 0
-        buffer = b"".join(rows)
-        counts.rows += len(rows)
-        counts.bytes += len(buffer)
-        ends = list(accumulate(map(len, rows)))
-        for place in self._places(rows, ends, buffer):
+    def _candidates(self, piece: Piece, counts: ScanCounts) -> Iterator[ScannedRow]:
+        for letter, number in Counter(piece.letters[::LETTERS_PER_ROW]).items():
+            counts.scopes[Scope(chr(letter)).stored] += number
+        counts.null_predicates += piece.letters[1::LETTERS_PER_ROW].count(b"n")
+        counts.rows += len(piece.ends)
+        counts.bytes += len(piece.buffer)
+        for place in self._places(piece):
             counts.decoded += 1
-            yield decode_row(rows[place], self._key_columns)
+            yield decode_row(piece.row(place), self._key_columns)
 
-    def _places(self, rows: list[bytes], ends: list[int], buffer: bytes) -> Iterable[int]:
+    def _places(self, piece: Piece) -> Iterable[int]:
         """Which rows are worth decoding, in order: the prefilter hits them, or they are links by what they say."""
         if not self._has_link_rows:
-            return self._hit_places(ends, buffer)
-        marked = [place for place, row in enumerate(rows) if row[LINK_MARK_PLACE] == LINK_MARK]
-        return sorted({*marked, *self._hit_places(ends, buffer)})
+            return self._hit_places(piece)
+        marked = [place for place, mark in enumerate(piece.letters[2::LETTERS_PER_ROW]) if mark == LINK_MARK]
+        return sorted({*marked, *self._hit_places(piece)})
 
-    def _hit_places(self, ends: list[int], buffer: bytes) -> Iterator[int]:
+    def _hit_places(self, piece: Piece) -> Iterator[int]:
         seen_to = 0
-        for hit in self._prefilter.hits(buffer):
+        for hit in self._prefilter.hits(piece.buffer):
             if hit > seen_to:
-                place = bisect_left(ends, hit)
-                seen_to = ends[place]
+                place = bisect_left(piece.ends, hit)
+                seen_to = piece.ends[place]
                 yield place
 
-    def _values(self, rows: list[bytes], counts: ScanCounts) -> Iterator[tuple[ScannedRow, TextColumn, str]]:
-        for row in self._candidates(rows, counts):
+    def _values(self, piece: Piece, counts: ScanCounts) -> Iterator[tuple[ScannedRow, TextColumn, str]]:
+        for row in self._candidates(piece, counts):
             if row.scope is Scope.OUTSIDE:
                 continue
             for column, text in zip(self._target.table.columns, row.texts, strict=True):
@@ -114,16 +108,3 @@ class Scanner:
 
 def _class_of(scope: Scope, column: TextColumn, span: Span) -> SpanClass:
     return (scope.stored, column.name, span.platform, span.kind, span.decision.value, span.reason)
-
-
-def _pieces(blocks: Iterable[bytes], limit_bytes: int) -> Iterator[list[bytes]]:
-    piece: list[bytes] = []
-    size = 0
-    for block in blocks:
-        piece.append(block)
-        size += len(block)
-        if size >= limit_bytes:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece

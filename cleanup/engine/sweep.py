@@ -6,14 +6,14 @@ from itertools import groupby
 from typing import Final
 
 from cleanup.db.connection import SCAN_LIMITS, Connection
-from cleanup.db.copy_rows import copy_blocks
+from cleanup.db.copy_rows import copy_pieces
 from cleanup.db.database import Database
 from cleanup.db.findings import Finding
 from cleanup.db.outcomes import Left
 from cleanup.db.targets import KeyRange, Target
 from cleanup.engine.job import Job, describe_tables, leaves_of, resolver, targets_of
 from cleanup.engine.matching import Matcher
-from cleanup.engine.scan import Scanner
+from cleanup.engine.scan import PIECE_BYTES, Scanner
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.engine.spans import value_id
 from cleanup.links.prefilter import Prefilter
@@ -102,8 +102,8 @@ class _Reader:
         for target in leaves:
             since = self.extent.since_xmin if target.leaf.oid in self.extent.planned_leaves else None
             counts = ScanCounts()
-            blocks = copy_blocks(connection, target.scan(KeyRange(), since))
-            for findings in Scanner(self.matcher, self.prefilter, target).pieces(blocks, counts):
+            pieces = copy_pieces(connection, target.scan(KeyRange(), since), PIECE_BYTES)
+            for findings in Scanner(self.matcher, self.prefilter, target).findings(pieces, counts):
                 _note(sweep, target, findings, self.extent.known)
             sweep.rows_read += counts.rows
         return sweep
