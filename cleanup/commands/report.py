@@ -8,11 +8,13 @@ import click
 from click.core import ParameterSource
 
 from cleanup.commands.options import OutputFormat, config_option, dsn_option, format_option, load_job, look
+from cleanup.db.database import Database
 from cleanup.errors import UsageInvalid
 from cleanup.links.policy import load_policy
 from cleanup.report.as_csv import write_csv_tables
 from cleanup.report.as_json import render_json
 from cleanup.report.as_text import render_plan, render_run, shown
+from cleanup.report.diff import write_diff
 from cleanup.report.files import new_file
 from cleanup.report.number_tables import NumberTable, plan_tables
 from cleanup.report.plan_model import PlanReport
@@ -54,7 +56,9 @@ class _Files:
     help="Write every finding with its links before and after: FILE.jsonl or FILE.csv.",
 )
 @click.option(
-    "--samples", type=click.IntRange(0, 100), default=2, show_default=True, help="How many links of each class to show."
+    "--samples",
+    type=click.IntRange(0, 100),
+    help="How many links of each class to show (2, and none on a terminal).",
 )
 @format_option
 @click.pass_context
@@ -68,7 +72,7 @@ def command(
     page: Path | None,
     tables: Path | None,
     diff: Path | None,
-    samples: int,
+    samples: int | None,
     output_format: OutputFormat,
 ) -> None:
     """Print the report of a plan, or of a run with --run; or write it to files, which hold parts of posts."""
@@ -76,6 +80,8 @@ def command(
     if plan_id is not None and run_id is None:
         named = context.get_parameter_source("config_file") is not ParameterSource.DEFAULT
         job = load_job(config_file, dsn) if named or config_file.exists() else None
+        if samples is None:
+            samples = 2 if files.any or output_format is OutputFormat.JSON else 0
         order = ReportOrder(plan_id, job, load_policy(policy) if policy else None, samples)
         _report_plan(dsn, order, files, output_format)
     elif run_id is not None and plan_id is None:
@@ -87,11 +93,27 @@ def command(
 
 
 def _report_plan(dsn: str, order: ReportOrder, files: _Files, output_format: OutputFormat) -> None:
+    if files.diff is not None:
+        _write_diff(dsn, order, files.diff)
+        if files.page is None and files.tables is None:
+            return
     report = look(dsn, "report", lambda connection: sign_off_report(connection, order))
     if not files.any:
         click.echo(render_json(report) if output_format is OutputFormat.JSON else render_plan(report), nl=False)
         return
     _write(report, plan_tables(report), files)
+
+
+def _write_diff(dsn: str, order: ReportOrder, path: Path) -> None:
+    if path.suffix not in (".jsonl", ".csv"):
+        raise UsageInvalid(f"--diff {shown(path)}: no such form", hint="name a FILE.jsonl or a FILE.csv.")
+    database = Database(dsn, "cleanup report")
+    try:
+        with new_file(path) as file:
+            findings = write_diff(database, order.plan_id, order.job, file, as_csv=path.suffix == ".csv")
+    finally:
+        database.close()
+    click.echo(f"{findings:,} findings written to {shown(path)}; it holds parts of posts: keep it as safe as them")
 
 
 def _report_run(dsn: str, run_id: int, files: _Files, output_format: OutputFormat) -> None:

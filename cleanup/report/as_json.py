@@ -1,14 +1,25 @@
 """The JSON rendering: the model as it is, keys in its own order."""
 
 import json
+import re
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
+
+from cleanup.links.explain import visible
+
+# Whatever is no letter, digit, sign or blank of ASCII may hide or reorder what stands beside it on a terminal.
+_HIDDEN: Final = re.compile(r"[^\n -~\w]")
 
 
 def render_json(model: object) -> str:
     """A model as one JSON document, indented, in UTF-8."""
-    return json.dumps(_plain(model), ensure_ascii=False, indent=2) + "\n"
+    return _HIDDEN.sub(_escape, json.dumps(_plain(model), ensure_ascii=False, indent=2)) + "\n"
+
+
+def _escape(match: re.Match[str]) -> str:
+    return json.dumps(match[0])[1:-1] if match[0] != visible(match[0]) else match[0]
 
 
 def _plain(value: object) -> object:

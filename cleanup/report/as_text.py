@@ -1,13 +1,16 @@
 """The text rendering: lines that a DBA can read over a shoulder."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 from cleanup.engine.rollback_preview import RollbackPreview
+from cleanup.report.number_tables import plan_tables
+from cleanup.report.plan_details import PlanDetails
 from cleanup.report.plan_model import PlanReport
 from cleanup.report.run_model import RunReport
+from cleanup.report.run_numbers import run_tables
+from cleanup.report.samples import TextState
 
 _SCOPES: Final = ("historical", "after_cutover", "exempt", "undated", "outside")
 
@@ -42,7 +45,7 @@ def render_plan(report: PlanReport) -> str:
 
 def render_plan_summary(report: PlanReport) -> str:
     """What `plan` itself prints: the totals, and where to read the rest."""
-    where = f"  read it whole: cleanup report {report.plan_id} --policy FILE"
+    where = f"  read it whole: cleanup report {report.plan_id} --html FILE"
     return "\n".join([*_head(report), *_totals(report), *_warnings(report), where, *_signing(report)]) + "\n"
 
 
@@ -52,7 +55,8 @@ def _head(report: PlanReport) -> Iterator[str]:
     kind = f"delta plan since plan {report.base_plan_id}" if report.base_plan_id else "plan"
     yield f"{kind} {report.plan_id} of database {report.database!r} (server {report.system_identifier})"
     yield f"  policy    {report.policy} {report.policy_version}, digest {report.policy_digest[:16]}"
-    yield f"  cutover   {report.cutover.isoformat()}"
+    local = report.details.cutover_local if report.details else None
+    yield f"  cutover   {report.cutover.isoformat()}{f', which is {local}' if local else ''}"
     yield f"  made by   {report.planned_by}, {report.started_at.isoformat(timespec='seconds')}"
     yield ""
     yield "posts read"
@@ -73,28 +77,50 @@ def _head(report: PlanReport) -> Iterator[str]:
 
 
 def _found(report: PlanReport) -> Iterator[str]:
-    classes: Counter[tuple[str, str, str, str]] = Counter()
-    places: Counter[tuple[str, str, str]] = Counter()
-    for line in report.spans:
-        places[f"{line.table}.{line.column}", line.scope, line.decision] += line.spans
-        if line.scope == "historical":
-            classes[line.decision, line.platform, line.kind, line.reason] += line.spans
-    yield "links in historical posts"
-    yield from table_lines(
-        ("decision", "platform", "kind", "reason", "links"), ((*of, links) for of, links in sorted(classes.items()))
-    )
-    yield ""
-    yield "links by place"
-    yield from table_lines(
-        ("column", "posts", "decision", "links"), ((*place, links) for place, links in sorted(places.items()))
-    )
-    yield ""
-    yield from _totals(report)
-    if report.counted_hosts:
-        yield ""
-        yield "other shops, counted and left"
-        yield from table_lines(("host", "links"), report.counted_hosts)
+    """Every table but those that the head has shown, then the samples and what is to be known beside them."""
+    for table in plan_tables(report):
+        if table.name not in ("posts", "months", "rules"):
+            yield table.title.lower()
+            yield from table_lines(table.head, [*table.rows, *([table.foot] if table.foot else [])])
+            yield ""
     yield from _warnings(report)
+    if report.details is not None:
+        yield from _sample_lines(report.details)
+        yield from _cost(report.details)
+        yield ""
+        yield "what this plan does not cover"
+        yield from (f"  {shown(sentence)}" for sentence in report.details.uncovered)
+
+
+def _sample_lines(details: PlanDetails) -> Iterator[str]:
+    yield ""
+    if not details.samples:
+        yield "samples are in the page (--html FILE), or here with --samples 2"
+        return
+    yield "samples: [-before-]{+after+}"
+    if details.samples_missing:
+        yield f"  TEXTS ARE MISSING: {shown(details.samples_missing)}"
+    for one in details.samples:
+        place = f"{one.table}.{one.column} {shown(', '.join(one.key))}, {one.scope}"
+        yield f"  {one.decision} {one.platform} {one.kind} ({shown(one.reason)}), one of {one.links:,}: {place}"
+        if one.state is TextState.AS_PLANNED:
+            put = "" if one.put_there is None else f"{{+{shown(one.put_there)}+}}"
+            link = f"[-{shown(one.link)}-]" if put else f"[={shown(one.link)}=]"
+            yield f"    {shown(one.context_before)}{link}{put}{shown(one.context_after)}"
+        else:
+            yield f"    {one.state.value.replace('_', ' ')}"
+
+
+def _cost(details: PlanDetails) -> Iterator[str]:
+    cost = details.forecast
+    if cost is None:
+        return
+    yield ""
+    yield "what it would cost the database"
+    yield f"  duration   {'' if cost.seconds is None else f'about {cost.seconds} s, '}{cost.duration_measured}"
+    yield f"  WAL        {cost.wal_bytes:,} bytes, and up to {cost.image_bytes:,} of page images ({cost.wal_measured})"
+    yield f"  log        {cost.log_bytes:,} bytes ({cost.log_measured})"
+    yield f"  dead rows  {cost.dead_bytes:,} bytes ({cost.dead_measured})"
 
 
 def _totals(report: PlanReport) -> Iterator[str]:
@@ -147,6 +173,11 @@ def _run_lines(report: RunReport) -> Iterator[str]:
     yield from table_lines(
         ("outcome", "findings", "links"), ((line.outcome, line.findings, line.spans) for line in report.outcomes)
     )
+    if report.details is not None:
+        for table in run_tables(report):
+            if table.name not in ("outcomes", "left"):
+                yield f"  {table.title.lower()}"
+                yield from table_lines(table.head, table.rows, "    ")
     if report.refused_by_plan:
         yield f"  values that the plan found and could not change: {report.refused_by_plan:,} (verify lists them)"
     for left in report.left:

@@ -1,16 +1,19 @@
 """A report's tables of numbers, the same ones in the page, in the CSV files and on the terminal."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from cleanup.report.plan_details import PlanDetails, SpreadLine
 from cleanup.report.plan_model import PlanReport
 
 Cell: TypeAlias = "str | int"
 
-SCOPES = ("historical", "after_cutover", "exempt", "undated", "outside")
+_Links: TypeAlias = "Counter[tuple[str, tuple[str, ...]]]"
+
+_TABLES_ABREAST: Final = 6
+SCOPES: Final = ("historical", "after_cutover", "exempt", "undated", "outside")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +53,38 @@ def _sums(report: PlanReport) -> Iterator[NumberTable]:
         ("all", *map(sum, zip(*numbers, strict=True))),
     )
     yield NumberTable(
-        "totals", "What becomes of the links", ("decision", "links"), tuple(sorted(report.totals().items()))
+        "totals",
+        "What becomes of the links",
+        ("decision", "meaning", "links"),
+        tuple((name, _MEANINGS[name], links) for name, links in sorted(report.totals().items(), key=_reading_order)),
+        _held_by_refusals(report),
+        ("all", "", _links(report)),
     )
+
+
+def _held_by_refusals(report: PlanReport) -> str:
+    refused = sum(sum(table.refusals.values()) for table in report.tables)
+    return f"Of these, the links in {refused:,} values refused in advance stay: see below." if refused else ""
+
+
+def _reading_order(line: tuple[str, int]) -> int:
+    return list(_MEANINGS).index(line[0])
+
+
+_MEANINGS: Final = {
+    "redact": "taken out, a placeholder stands there",
+    "rewrite": "replaced as the policy's template says",
+    "review": "stays until a person has decided",
+    "keep": "stays, since the policy says so",
+    "kept, exempt": "stays: in posts that the config exempts, such as live-streams",
+    "kept, after_cutover": "stays: in posts created from the cutover on",
+    "kept, undated": "stays: in posts without a date",
+}
 
 
 def _found(report: PlanReport, details: PlanDetails) -> Iterator[NumberTable]:
-    yield _decisions(details)
-    yield NumberTable(
-        "kept",
-        "Links kept outside the scope",
-        ("table", "posts", "platform", "kind", "decision had it been in scope", "links"),
-        _kept(details),
-        "In posts that are exempt, without a date, or written from the cutover on.",
-    )
+    yield _decisions(report, details)
+    yield _kept(report, details)
     reasons: Counter[tuple[str, str]] = Counter()
     for one in details.classes:
         if one.decision == "review" and one.scope == "historical":
@@ -104,29 +126,52 @@ def _found(report: PlanReport, details: PlanDetails) -> Iterator[NumberTable]:
     )
 
 
-def _decisions(details: PlanDetails) -> NumberTable:
-    values: Counter[tuple[str, str, str, str]] = Counter()
-    links: Counter[tuple[str, str, str, str]] = Counter()
+def _decisions(report: PlanReport, details: PlanDetails) -> NumberTable:
+    links: _Links = Counter()
     for one in details.classes:
         if one.scope == "historical":
-            key = (one.decision, one.platform, one.kind, one.table)
-            values[key] += one.values
-            links[key] += one.links
-    return NumberTable(
-        "decisions",
-        "Links in scope, by decision, platform, kind and table",
-        ("decision", "platform", "kind", "table", "values", "links"),
-        tuple((*key, values[key], links[key]) for key in sorted(links)),
-        "A value with links of several classes counts in each.",
+            links[one.table, (one.decision, one.platform, one.kind)] += one.links
+    return _by_table(report, "decisions", "Links in scope", ("decision", "platform", "kind"), links)
+
+
+def _kept(report: PlanReport, details: PlanDetails) -> NumberTable:
+    kept: _Links = Counter()
+    for one in details.classes:
+        if one.scope != "historical":
+            kept[one.table, (one.scope.replace("_", " "), one.platform, one.kind, one.decision)] += one.links
+    return _by_table(
+        report,
+        "kept",
+        "Links kept outside the scope",
+        ("posts", "platform", "kind", "else"),
+        kept,
+        "In posts that are exempt, without a date, or written from the cutover on; else: what the policy would decide.",
     )
 
 
-def _kept(details: PlanDetails) -> tuple[tuple[Cell, ...], ...]:
-    kept: Counter[tuple[str, str, str, str, str]] = Counter()
-    for one in details.classes:
-        if one.scope != "historical":
-            kept[one.table, one.scope.replace("_", " "), one.platform, one.kind, one.decision] += one.links
-    return tuple((*key, number) for key, number in sorted(kept.items()))
+def _by_table(
+    report: PlanReport, name: str, title: str, head: tuple[str, ...], links: _Links, note: str = ""
+) -> NumberTable:
+    """Links by class, with the posts' tables side by side where they fit on a page, and below one another else."""
+    tables = [table.table for table in report.tables]
+    classes = sorted({key for _, key in links})
+    if len(tables) > _TABLES_ABREAST:
+        flat: tuple[tuple[Cell, ...], ...] = tuple(
+            (*key, table, links[table, key]) for key in classes for table in tables if links[table, key]
+        )
+        return NumberTable(name, title, (*head, "table", "links"), flat, note)
+    return NumberTable(
+        name,
+        title,
+        (*head, *tables, "all"),
+        tuple(_row(key, [links[table, key] for table in tables]) for key in classes),
+        note,
+        _row(["all", *("" for _ in head[1:])], [sum(links[table, key] for key in classes) for table in tables]),
+    )
+
+
+def _row(words: Sequence[str], numbers: Sequence[int]) -> tuple[Cell, ...]:
+    return (*words, *numbers, sum(numbers))
 
 
 def _links(report: PlanReport) -> int:
@@ -210,4 +255,4 @@ def _ending(details: PlanDetails) -> Iterator[NumberTable]:
     )
 
 
-_REFUSALS = {"too_long": "the result would be longer than the column", "unreadable": "it is no valid JSON"}
+_REFUSALS: Final = {"too_long": "the result would be longer than the column", "unreadable": "it is no valid JSON"}

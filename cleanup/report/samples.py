@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from cleanup.db.connection import Connection
+from cleanup.db.findings import Finding
 from cleanup.db.posts import present_rows
 from cleanup.db.report_plan import Sampled
 from cleanup.db.targets import Key, Target
@@ -27,6 +28,15 @@ class TextState(Enum):
     CHANGED_SINCE = "changed_since"
     GONE = "gone"
     NOT_READ = "not_read"
+
+    @classmethod
+    def of(cls, finding: Finding, text: str | None, *, was_read: bool, is_there: bool) -> "TextState":
+        """What has become of a planned text."""
+        if not was_read:
+            return cls.NOT_READ
+        if not is_there:
+            return cls.GONE
+        return cls.AS_PLANNED if value_hash(text) == finding.value_hash else cls.CHANGED_SINCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +132,7 @@ def _read_page(
         finding = one.finding
         row = present.get(finding.key)
         text = row.texts[finding.column_number] if row is not None else None
-        if target is None:
-            state = TextState.NOT_READ
-        elif row is None:
-            state = TextState.GONE
-        elif value_hash(text) != finding.value_hash:
-            state = TextState.CHANGED_SINCE
-        else:
-            state = TextState.AS_PLANNED
+        state = TextState.of(finding, text, was_read=target is not None, is_there=row is not None)
         yield _sample(one, names[finding.leaf_number, finding.column_number], state, text or "")
 
 
