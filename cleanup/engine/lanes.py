@@ -171,9 +171,10 @@ def _watch(
         wait([lane.process.sentinel for lane in crew.alive], timeout=TICK_SECONDS)
         wanted = None
         try:
-            wanted = on_tick()
+            # A job that ends anyway has nothing to show, and does not wait once more for a database that is gone.
+            wanted = on_tick() if failure is None else None
         except CleanupError as error:
-            failure = failure or error
+            failure = error
         for problem in crew.take_leave():
             failure = failure or problem
         if stopped is None and signals.came is not None:
