@@ -48,7 +48,7 @@ test-faults: $(STAMP)  ## the fault suite, and at its end the table of what each
 	$(PYTEST) -m 'not long' --fault-table tests/faults $(ARGS)
 
 bench: $(STAMP)  ## the speed figures
-	$(BIN)/python -m pytest tests/bench $(ARGS)
+	$(BIN)/python -m tests.bench
 
 check: $(STAMP)  ## lint, format, types, and which floor may import which
 	$(BIN)/ruff check .
