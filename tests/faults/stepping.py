@@ -177,6 +177,13 @@ def _remove_gate(keeper: "psycopg.Connection[tuple[object, ...]]") -> None:
     keeper.execute("DROP TRIGGER gate ON cleanup.batch")
 
 
+@contextmanager
+def in_this_process() -> Iterator[Stepping]:
+    """What comes before the matter of a test needs no processes, whose start takes most of their time."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield Stepping(monkeypatch)
+
+
 class Authors:
     """Authors that each do one statement, on connections of their own, some of which have to wait for us."""
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from tests.faults.jobs import Ended, Process, Site
 from tests.faults.measuring import Peace, differing_rows, measure_plan, measure_run, undisturbed
+from tests.faults.stepping import in_this_process
 from tests.plugins.fault_table import FaultCase, Faults, Measured
 
 WRITERS: Final = ("apply", "rollback")
@@ -42,7 +43,8 @@ class Work:
     def _approved_plan(self) -> int:
         """The plan that earlier work of this site has made, or a new one."""
         if self.site.number("SELECT count(*) FROM cleanup.plan") == 0:
-            return self.site.approved_plan()
+            with in_this_process() as stepping:
+                return stepping.plan(self.site)
         plan = self.site.number("SELECT max(plan_id) FROM cleanup.plan")
         if self.site.number("SELECT count(*) FROM cleanup.approval") == 0:
             self.site.approve(plan)
@@ -51,7 +53,8 @@ class Work:
     def _applied(self) -> int:
         """The run that earlier work of this site has made, or a new one."""
         if self.site.number("SELECT count(*) FROM cleanup.run") == 0:
-            self.site.run("apply", str(self.plan))
+            with in_this_process() as stepping:
+                stepping.apply(self.site, self.plan)
         return self.site.run_of(self.plan)
 
     def start(self) -> Process:
