@@ -45,6 +45,14 @@ class OldTransaction:
 
 
 @dataclass(frozen=True, slots=True)
+class OldXmin:
+    """A slot or a standby that keeps dead rows, and how many transactions back it reaches."""
+
+    what: str
+    transactions: int
+
+
+@dataclass(frozen=True, slots=True)
 class CollationVersions:
     """A collation's version as it was recorded, and what the library says now."""
 
@@ -82,6 +90,12 @@ def old_transactions(connection: Connection, seconds: int) -> list[OldTransactio
     """Transactions of this database that have been open for so long; the oldest first."""
     with connection.cursor(row_factory=args_row(OldTransaction)) as cursor:
         return cursor.execute(statement("check_health.old_transactions"), {"seconds": seconds}).fetchall()
+
+
+def old_xmins(connection: Connection, transactions: int) -> list[OldXmin]:
+    """Slots and standbys that reach so many transactions back; the oldest first."""
+    with connection.cursor(row_factory=args_row(OldXmin)) as cursor:
+        return cursor.execute(statement("check_health.old_xmins"), {"transactions": transactions}).fetchall()
 
 
 def sees_all_sessions(connection: Connection) -> bool:

@@ -45,7 +45,7 @@ SELECT n.nspname || '.' || c.relname, c.relkind = 'p', l.mode, l.granted, coales
  ORDER BY 1, 5;
 
 -- name: old_transactions
--- Whatever keeps dead rows from being cleared away: sessions, prepared transactions, and slots with an old xmin.
+-- Whatever keeps dead rows from being cleared away in this database: sessions and prepared transactions.
 SELECT 'session ' || a.pid, extract(epoch FROM clock_timestamp() - a.xact_start)::bigint
   FROM pg_catalog.pg_stat_activity AS a
  WHERE a.xact_start IS NOT NULL AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
@@ -56,6 +56,17 @@ SELECT 'session ' || a.pid, extract(epoch FROM clock_timestamp() - a.xact_start)
 SELECT 'prepared transaction ' || x.transaction::text, extract(epoch FROM clock_timestamp() - x.prepared)::bigint
   FROM pg_catalog.pg_prepared_xacts AS x
  WHERE x.database = current_database() AND clock_timestamp() - x.prepared >= make_interval(secs => %(seconds)s)
+ ORDER BY 2 DESC;
+
+-- name: old_xmins
+-- The same from elsewhere: a standby with hot_standby_feedback speaks for its own old queries, directly or by its slot.
+SELECT 'slot ' || s.slot_name, age(s.xmin)
+  FROM pg_catalog.pg_replication_slots AS s
+ WHERE age(s.xmin) >= %(transactions)s
+ UNION ALL
+SELECT 'standby ' || r.application_name, age(r.backend_xmin)
+  FROM pg_catalog.pg_stat_replication AS r
+ WHERE age(r.backend_xmin) >= %(transactions)s
  ORDER BY 2 DESC;
 
 -- name: sees_all

@@ -132,6 +132,7 @@ def test_the_forecast_goes_by_the_plan_and_before_that_by_a_sample(site: Site) -
     site.configure(check="sample_rows = 0")
     unknown = site.one("space-forecast", "warn")
     assert unknown.value.startswith("unknown: there is no plan yet")
+    assert "make a plan" in unknown.hint
     site.job.plan()
     assert site.one("space-forecast", "ok").value.endswith("for 20 changes by plan 1")
 

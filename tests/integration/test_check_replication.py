@@ -1,14 +1,18 @@
 """Checks of replication: publications, slots, streams and subscriptions, on a server that replicates."""
 
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 
+from cleanup.db.check_health import old_xmins
 from cleanup.demo.server import Server
 from tests.integration.checking import READS_ALL, Site, new_site
 from tests.integration.jobs import Job, new_database, new_folder
+from tests.integration.standbys import standby_of
 from tests.plugins.servers import binaries_of
 
 
@@ -111,19 +115,13 @@ def receiving(server: Server, slot: str) -> Iterator[None]:
         with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             job = Job(server.dsn(), folder, "")
             streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
-            tries = 5_000
-            while not job.number(streaming):
-                tries -= 1
-                assert tries, "nobody streams"
-                assert process.poll() is None
+            wait(lambda: job.number(streaming) == 1)
             try:
                 yield
             finally:
                 process.terminate()
                 process.wait()
-                while job.number("SELECT count(*) FROM pg_replication_slots WHERE active"):
-                    tries -= 1
-                    assert tries, "somebody streams still"
+                wait(lambda: job.number("SELECT count(*) FROM pg_replication_slots WHERE active") == 0)
 
 
 def test_commits_that_wait_for_a_standby_are_a_warning(site: Site) -> None:
@@ -138,13 +136,17 @@ def test_commits_that_wait_for_a_standby_are_a_warning(site: Site) -> None:
     assert "holds up each batch" in found.hint
 
 
+def wait(condition: Callable[[], bool]) -> None:
+    """Ask again until it is so; each question is a round trip to a server."""
+    give_up = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < give_up
+
+
 def show(site: Site, wanted: str) -> None:
     """Have the server read its settings, and see that it has."""
     site.job.execute("SELECT pg_reload_conf()")
-    for _ in range(5_000):
-        if site.job.execute("SHOW synchronous_standby_names") == [(wanted,)]:
-            return
-    pytest.fail("the server has not read its settings")
+    wait(lambda: site.job.execute("SHOW synchronous_standby_names") == [(wanted,)])
 
 
 def test_posts_that_a_subscription_fills_block(site: Site, replicating: Server) -> None:
@@ -166,3 +168,26 @@ def test_posts_that_a_subscription_fills_block(site: Site, replicating: Server) 
                 publisher.execute("SELECT pg_drop_replication_slot('source')")
     assert found.value.startswith("filled by subscription filled")
     assert "run the job on the publisher" in found.hint
+
+
+def test_a_standby_is_well_until_it_falls_behind(site: Site, replicating: Server, major: int) -> None:
+    with standby_of(replicating, major) as standby:
+        on_standby = Job(standby.dsn(), site.job.folder, "")
+        site.configure()
+        assert site.one("replication-slots", "ok").subject == "standby"
+        assert site.one("standbys", "ok").value == "walreceiver (async)"
+        with psycopg.connect(site.job.dsn, autocommit=True) as connection:
+            # Its feedback holds our dead rows, which the slot knows of.
+            wait(lambda: [one.what for one in old_xmins(connection, 0)] == ["slot standby"])
+            assert old_xmins(connection, 1_000_000) == []
+            on_standby.execute("SELECT pg_wal_replay_pause()")
+            wait(lambda: on_standby.execute("SELECT pg_get_wal_replay_pause_state()") == [("paused",)])
+            connection.execute(
+                "SELECT pg_logical_emit_message(false, 'x', repeat('x', 1 << 20)) FROM generate_series(1, 70)"
+            )
+            wait(lambda: site.check("standbys")[0].level == "warn")
+        found = site.one("standbys", "warn")
+        assert found.value.startswith("behind: walreceiver by ")
+        assert "wait until it has caught up" in found.hint
+        on_standby.execute("SELECT pg_wal_replay_resume()")
+    site.job.execute("SELECT pg_drop_replication_slot('standby')")

@@ -11,7 +11,6 @@ from cleanup.db.database import Database
 from cleanup.engine.checks.discovery import Discovery
 from cleanup.engine.checks.preflight import look_around, look_for_space, set_out
 from cleanup.engine.checks.result import CheckResult, Level, acknowledge, warn
-from cleanup.engine.checks.setting import unknown
 from cleanup.engine.checks.space import Expected, expected_of_newest_plan
 from cleanup.engine.job import Job
 
@@ -53,7 +52,10 @@ def _results(database: Database, job: Job) -> list[CheckResult]:
     discovery = Discovery(database, job)
     expected = expected or discovery.expected_changes()
     if expected is None:
-        results.append(unknown(CheckName.SPACE_FORECAST, "there is no plan yet, and nothing was sampled"))
+        results += [
+            warn(name, "", "unknown: there is no plan yet, and nothing was sampled", "make a plan, or set sample_rows.")
+            for name in (CheckName.SPACE_FORECAST, CheckName.DISK_SPACE)
+        ]
     else:
         known = expected
         results += database.transact(

@@ -1,16 +1,19 @@
 """The tables' health: room in the pages, vacuum, locks, old transactions, collations, partitions on the move."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cleanup.check_names import CheckName
 from cleanup.db.check_health import (
     LeafHealth,
+    OldTransaction,
+    OldXmin,
     autovacuum_runs,
     changed_collations,
     detaching_partitions,
     leaf_health,
     old_transactions,
+    old_xmins,
     sees_all_sessions,
     table_locks,
 )
@@ -23,6 +26,8 @@ from cleanup.engine.checks.setting import Setting, unknown
 _SMALL_PAGES: Final = 1_000
 _MANY_DEAD: Final = 0.2
 _FEW_ROWS: Final = 1_000
+# What a standby may hold back; a busy server gives out so many numbers within minutes to hours.
+_OLD_XMIN: Final = 1_000_000
 # A vacuum against wraparound does not give way to anybody.
 _NEAR_FREEZE: Final = 0.9
 
@@ -119,20 +124,29 @@ def partitions(setting: Setting) -> Iterator[CheckResult]:
 
 
 def long_transactions(setting: Setting) -> Iterator[CheckResult]:
-    """Old transactions, which keep every row version that the run replaces."""
-    limit = setting.job.config.check.long_transaction_seconds
-    found = [f"{one.what} for {one.seconds:,} s" for one in old_transactions(setting.connection, limit)]
+    """Old transactions, here or on a standby, which keep every row version that the run replaces."""
+    connection, limit = setting.connection, setting.job.config.check.long_transaction_seconds
+    yield judge_horizon(
+        limit,
+        old_transactions(connection, limit),
+        old_xmins(connection, _OLD_XMIN),
+        sees_all=sees_all_sessions(connection),
+    )
+
+
+def judge_horizon(
+    limit: int, transactions: Sequence[OldTransaction], xmins: Sequence[OldXmin], *, sees_all: bool
+) -> CheckResult:
+    """The same, from what the server said."""
+    name = CheckName.LONG_TRANSACTIONS
+    found = [f"{one.what} for {one.seconds:,} s" for one in transactions]
+    found += [f"{one.what} by {one.transactions:,} transactions" for one in xmins]
     if found:
-        yield warn(
-            CheckName.LONG_TRANSACTIONS,
-            "",
-            f"{named(found)}; the limit is {limit:,} s",
-            "end them before the cutover: no old row version is cleared away while they last.",
-        )
-    elif not sees_all_sessions(setting.connection):
-        yield unknown(CheckName.LONG_TRANSACTIONS, "other roles' sessions are hidden from this role")
-    else:
-        yield ok(CheckName.LONG_TRANSACTIONS, "", f"none is older than {limit:,} s")
+        hint = "end them before the cutover: no old row version is cleared away while they last."
+        return warn(name, "", f"{named(found)}; the limit is {limit:,} s", hint)
+    if not sees_all:
+        return unknown(name, "other roles' sessions are hidden from this role")
+    return ok(name, "", f"none is older than {limit:,} s")
 
 
 def collations(setting: Setting) -> Iterator[CheckResult]:

@@ -25,38 +25,42 @@ from cleanup.engine.checks.space import Expected, expected_of_plan, space
 from cleanup.engine.job import Job
 from cleanup.errors import PreflightBlocked
 
+_Name = CheckName
 # Whether rows can be written at all, and what would happen beside them.
 _WRITING: Final = (
-    Area(CheckName.READ_PRIVILEGES, tables.privileges),
-    Area(CheckName.ROW_SECURITY, tables.row_security),
-    Area(CheckName.WRITE_STATEMENT, tables.write_statement),
-    Area(CheckName.TRIGGERS, triggers.triggers),
-    Area(CheckName.TRIGGER_SUPPRESSION, triggers.trigger_suppression),
-    Area(CheckName.RULES, tables.rules),
+    Area(tables.privileges, (_Name.READ_PRIVILEGES, _Name.WRITE_PRIVILEGES)),
+    Area(tables.row_security, (_Name.ROW_SECURITY,)),
+    Area(tables.write_statement, (_Name.WRITE_STATEMENT,)),
+    Area(triggers.triggers, (_Name.TRIGGERS, _Name.TRIGGER_COPIES)),
+    Area(triggers.trigger_suppression, (_Name.TRIGGER_SUPPRESSION,)),
+    Area(tables.rules, (_Name.RULES,)),
 )
 # Cheap questions, to the catalog and to the server's statistics; none reads a post.
-_AREAS: Final = (
-    Area(CheckName.PRIMARY, ledger.primary),
-    Area(CheckName.LEDGER, ledger.ledger),
+AREAS: Final = (
+    Area(ledger.primary, (_Name.PRIMARY,)),
+    Area(ledger.ledger, (_Name.LEDGER, _Name.LEDGER_PRIVILEGES)),
     *_WRITING,
-    Area(CheckName.FOREIGN_KEYS, dependents.dependents),
-    Area(CheckName.INDEXES, indexes.index_checks),
-    Area(CheckName.AUTOVACUUM, health.storage),
-    Area(CheckName.PARTITIONS, health.partitions),
-    Area(CheckName.LONG_TRANSACTIONS, health.long_transactions),
-    Area(CheckName.COLLATIONS, health.collations),
-    Area(CheckName.PUBLICATIONS, replication.publications),
-    Area(CheckName.REPLICATION_SLOTS, replication.replication_slots),
-    Area(CheckName.STANDBYS, replication.streams),
-    Area(CheckName.SUBSCRIPTIONS, replication.subscriptions),
-    Area(CheckName.SERVER_SETTINGS, server.server_settings),
-    Area(CheckName.CHECKPOINTS, server.checkpoints),
-    Area(CheckName.TIMEOUTS, server.timeouts),
-    Area(CheckName.CONNECTIONS, server.connections),
-    Area(CheckName.ARCHIVING, server.archiving),
-    Area(CheckName.BASE_BACKUP, server.backup),
-    Area(CheckName.LOG_PARAMETERS, server_logs.server_logs),
-    Area(CheckName.HISTORY_TABLES, copies.copies),
+    Area(dependents.dependents, (_Name.GENERATED_COLUMNS, _Name.CHECK_CONSTRAINTS, _Name.FOREIGN_KEYS)),
+    Area(indexes.index_checks, (_Name.INDEXES, _Name.UNIQUE_INDEXES, _Name.INVALID_INDEXES)),
+    Area(health.storage, (_Name.FILLFACTOR, _Name.AUTOVACUUM)),
+    Area(health.partitions, (_Name.PARTITIONS, _Name.TABLE_LOCKS)),
+    Area(health.long_transactions, (_Name.LONG_TRANSACTIONS,)),
+    Area(health.collations, (_Name.COLLATIONS,)),
+    Area(replication.publications, (_Name.PUBLICATION_LEDGER, _Name.PUBLICATIONS, _Name.REPLICA_IDENTITY)),
+    Area(replication.replication_slots, (_Name.REPLICATION_SLOTS,)),
+    Area(replication.streams, (_Name.STANDBYS,)),
+    Area(replication.subscriptions, (_Name.SUBSCRIPTIONS,)),
+    Area(server.server_settings, (_Name.SERVER_SETTINGS, _Name.DURABILITY)),
+    Area(server.checkpoints, (_Name.CHECKPOINTS,)),
+    Area(server.timeouts, (_Name.TIMEOUTS,)),
+    Area(server.connections, (_Name.CONNECTIONS,)),
+    Area(server.archiving, (_Name.ARCHIVING,)),
+    Area(server.backup, (_Name.BASE_BACKUP,)),
+    Area(
+        server_logs.server_logs,
+        (_Name.LOG_PARAMETERS, _Name.ERROR_LOG_PARAMETERS, _Name.AUTO_EXPLAIN, _Name.AUDIT_LOG),
+    ),
+    Area(copies.copies, (_Name.MATERIALIZED_VIEWS, _Name.HISTORY_TABLES)),
 )
 
 
@@ -68,12 +72,12 @@ def set_out(connection: Connection, job: Job) -> tuple[Setting, list[CheckResult
 
 def look_around(setting: Setting) -> list[CheckResult]:
     """Every check that reads no post; nothing is raised for what is found."""
-    return [result for area in _AREAS for result in area.results(setting)]
+    return [result for area in AREAS for result in area.results(setting)]
 
 
 def look_for_space(setting: Setting, expected: Expected) -> list[CheckResult]:
     """The forecast, and the disk."""
-    return Area(CheckName.SPACE_FORECAST, partial(space, expected=expected)).results(setting)
+    return Area(partial(space, expected=expected), (_Name.SPACE_FORECAST, _Name.DISK_SPACE)).results(setting)
 
 
 def require_no_block(results: Sequence[CheckResult]) -> None:

@@ -21,17 +21,17 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A few checks that stand or fall together; where the server will not answer, `name` says so."""
+    """A few checks that stand or fall together; where the server will not answer, each of `names` says so."""
 
-    name: CheckName
     run: Callable[[Setting], Iterable[CheckResult]]
+    names: tuple[CheckName, ...]
 
     def results(self, setting: Setting) -> list[CheckResult]:
         """What its checks came to, or that the server would not say."""
         answer = attempt(setting.connection, lambda: list(self.run(setting)))
         if not isinstance(answer, Unreadable):
             return answer
-        return [unknown(self.name, f"the server would not say (SQLSTATE {answer.sqlstate})")]
+        return [unknown(name, f"the server would not say (SQLSTATE {answer.sqlstate})") for name in self.names]
 
 
 def unknown(name: CheckName, why: str) -> CheckResult:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cleanup.db.check_health import LeafHealth
+from cleanup.db.check_health import LeafHealth, OldTransaction, OldXmin
 from cleanup.db.check_replication import Standby
-from cleanup.engine.checks.health import vacuum_worries
+from cleanup.engine.checks.health import judge_horizon, vacuum_worries
 from cleanup.engine.checks.replication import judge_streams
 from cleanup.engine.checks.result import Level, named, size
 from cleanup.engine.checks.server_logs import audit, auto_explain, error_log, statement_log
@@ -52,6 +52,14 @@ def test_a_table_near_its_freezing_is_named() -> None:
 def test_a_few_dead_rows_are_no_worry() -> None:
     assert list(vacuum_worries([leaf(dead_rows=2_000), leaf(dead_rows=900, live_rows=0)])) == []
     assert len(list(vacuum_worries([leaf(dead_rows=2_001)]))) == 1
+
+
+def test_whatever_holds_back_the_horizon_is_named_with_its_age() -> None:
+    result = judge_horizon(300, [OldTransaction("session 7", 4_000)], [OldXmin("slot tokyo", 2_000_000)], sees_all=True)
+    assert result.level is Level.WARN
+    assert result.value == "session 7 for 4,000 s, slot tokyo by 2,000,000 transactions; the limit is 300 s"
+    assert judge_horizon(300, [], [], sees_all=True).level is Level.OK
+    assert judge_horizon(300, [], [], sees_all=False).value.startswith("unknown: ")
 
 
 def test_a_standby_that_is_behind_is_named_with_its_lag() -> None:
