@@ -16,7 +16,8 @@ PLACEHOLDER: Final = "[链接已移除]"
 _LOG: Final = """
 CREATE TABLE trigger_log (LIKE note);
 ALTER TABLE trigger_log ADD verb text, ADD side text, ADD number bigserial,
-    ADD at timestamptz DEFAULT clock_timestamp(), ADD transaction bigint DEFAULT txid_current(), ADD by_role text DEFAULT session_user;
+    ADD at timestamptz DEFAULT clock_timestamp(), ADD transaction bigint DEFAULT txid_current(),
+    ADD by_role text DEFAULT session_user;
 ALTER TABLE trigger_log ADD PRIMARY KEY (number);
 CREATE FUNCTION keep_rows() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     INSERT INTO trigger_log SELECT OLD.*, 'UPD', 'OLD'; INSERT INTO trigger_log SELECT NEW.*, 'UPD', 'NEW'; RETURN NULL;
