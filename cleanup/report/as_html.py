@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -25,13 +26,15 @@ def html_of_plan(report: PlanReport) -> str:
     """A plan's report as a page."""
     details = report.details
     assert details is not None
-    cutover = details.cutover_local or report.cutover.isoformat()
+    local = details.cutover_local
+    cutover = datetime.fromisoformat(local) if local else report.cutover
     return _render(
         "plan.html",
         report=report,
         details=details,
+        cutover=cutover,
         tables={table.name: table for table in plan_tables(report)},
-        chart=month_chart(details.months, cutover[:7]),
+        chart=month_chart(details.months, f"{cutover:%Y-%m}"),
         chart_width=WIDTH,
         chart_height=HEIGHT,
         samples=tuple(_sample_groups(details.samples)),
@@ -81,6 +84,13 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else visible(str(value))
 
 
+def _moment(at: datetime) -> str:
+    """An instant as a person says it, with its offset."""
+    # The last part of ISO's form: strftime knows no colon in an offset before Python 3.12.
+    offset = at.isoformat()[-6:]
+    return f"{at.day} {at:%B %Y, %H:%M} (UTC{'' if offset == '+00:00' else offset})"
+
+
 def _size(value: int) -> str:
     """A number of bytes as a person says it."""
     size = float(value)
@@ -100,7 +110,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(pieces=pieces, visible=visible, number=_number, size=_size)
+    environment.filters.update(pieces=pieces, visible=visible, number=_number, size=_size, moment=_moment)
     environment.tests["number"] = lambda value: isinstance(value, int)
     return environment
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from cleanup.db.report_plan import MonthCount
@@ -93,7 +94,7 @@ def _bars(month: str, stack: Counter[str], x: float, step: float, highest: int) 
 
 
 def _month_marks(months: list[str], step: float) -> Iterator[Mark]:
-    every = max(round(60 / step), 1)
+    every = max(ceil(56 / step), 1)
     for place in range(0, len(months), every):
         yield Mark(round(_LEFT + (place + 0.5) * step, 2), months[place])
 

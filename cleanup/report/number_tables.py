@@ -1,7 +1,7 @@
 """A report's tables of numbers, the same ones in the page, in the CSV files and on the terminal."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -56,7 +56,7 @@ def _sums(report: PlanReport) -> Iterator[NumberTable]:
         "totals",
         "What becomes of the links",
         ("decision", "meaning", "links"),
-        tuple((name, _MEANINGS[name], links) for name, links in sorted(report.totals().items(), key=_reading_order)),
+        tuple((name, _MEANINGS[name], links) for name, links in _in_reading_order(report.totals())),
         _held_by_refusals(report),
         ("all", "", _links(report)),
     )
@@ -67,8 +67,9 @@ def _held_by_refusals(report: PlanReport) -> str:
     return f"Of these, the links in {refused:,} values refused in advance stay: see below." if refused else ""
 
 
-def _reading_order(line: tuple[str, int]) -> int:
-    return list(_MEANINGS).index(line[0])
+def _in_reading_order(totals: Mapping[str, int]) -> list[tuple[str, int]]:
+    named = {name.replace("_", " "): links for name, links in totals.items()}
+    return [(name, named[name]) for name in _MEANINGS if name in named]
 
 
 _MEANINGS: Final = {
@@ -77,7 +78,7 @@ _MEANINGS: Final = {
     "review": "stays until a person has decided",
     "keep": "stays, since the policy says so",
     "kept, exempt": "stays: in posts that the config exempts, such as live-streams",
-    "kept, after_cutover": "stays: in posts created from the cutover on",
+    "kept, after cutover": "stays: in posts created from the cutover on",
     "kept, undated": "stays: in posts without a date",
 }
 
@@ -163,11 +164,17 @@ def _by_table(
     return NumberTable(
         name,
         title,
-        (*head, *tables, "all"),
+        (*head, *_short_names(tables), "all"),
         tuple(_row(key, [links[table, key] for table in tables]) for key in classes),
         note,
         _row(["all", *("" for _ in head[1:])], [sum(links[table, key] for key in classes) for table in tables]),
     )
+
+
+def _short_names(tables: Sequence[str]) -> list[str]:
+    """The tables' names, without their schema where it is the same for all."""
+    schemas = {table.partition(".")[0] for table in tables}
+    return [table.partition(".")[2] for table in tables] if len(schemas) == 1 else list(tables)
 
 
 def _row(words: Sequence[str], numbers: Sequence[int]) -> tuple[Cell, ...]:

@@ -50,7 +50,7 @@ class RunReport:
     def leaves_work(self) -> bool:
         """Whether somebody has to look: at an outcome, or at values that the plan could not change."""
         return self.refused_by_plan > 0 or any(
-            Outcome(line.outcome).leaves_work and line.findings for line in self.outcomes
+            Outcome(line.outcome).leaves_work and (line.findings or line.spans) for line in self.outcomes
         )
 
 
