@@ -10,9 +10,9 @@ from cleanup.db.check_server import settings
 from cleanup.db.check_space import newest_plan, planned_changes
 from cleanup.db.checks import Posts, Unreadable, attempt
 from cleanup.engine.checks.forecast import Forecast, TableSize, forecast
-from cleanup.engine.checks.free_disk import free_disk_bytes
 from cleanup.engine.checks.result import CheckResult, block, ok, size, warn
 from cleanup.engine.checks.setting import Setting
+from cleanup.engine.free_disk import free_disk_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def space(setting: Setting, expected: Expected) -> Iterator[CheckResult]:
         f"ledger, for {run.changes:,} changes {expected.source}"
     )
     yield ok(CheckName.SPACE_FORECAST, "", value)
-    yield judge_disk(run, free_disk_bytes(setting))
+    yield judge_disk(run, free_disk_bytes(setting.connection, setting.job.config.check))
 
 
 def _size_of(setting: Setting, posts: Posts, changes: int) -> TableSize:

@@ -4,19 +4,19 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
+from cleanup.config import Check
 from cleanup.db.check_space import free_bytes_by_query
 from cleanup.db.checks import Unreadable, attempt
-from cleanup.engine.checks.setting import Setting
+from cleanup.db.connection import Connection
 
 _PATIENCE_SECONDS: Final = 10
 
 
-def free_disk_bytes(setting: Setting) -> int | str:
+def free_disk_bytes(connection: Connection, check: Check) -> int | str:
     """The number of bytes, or why it is not known; a command's own words are not repeated."""
-    check = setting.job.config.check
     if check.free_disk_query:
         query = check.free_disk_query
-        answer = attempt(setting.connection, lambda: free_bytes_by_query(setting.connection, query))
+        answer = attempt(connection, lambda: free_bytes_by_query(connection, query))
         if isinstance(answer, Unreadable):
             return f"free_disk_query failed (SQLSTATE {answer.sqlstate})"
         return answer if answer is not None else "free_disk_query did not answer with one number"
