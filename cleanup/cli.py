@@ -18,6 +18,7 @@ VERBS: Final = (
     "check",
     "plan",
     "report",
+    "review",
     "approve",
     "apply",
     "status",

@@ -2,16 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from cleanup.db.batch_session import LockedRow
 from cleanup.db.findings import Finding
 from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, change_of, refusal_of
+from cleanup.engine.review_marks import any_reviewed
 from cleanup.engine.spans import decode_spans, finding_hash, value_hash
 from cleanup.engine.verdicts import Change, Outcome, Verdict
 from cleanup.errors import DigestDiffers
 from cleanup.links.spans import Span
+from cleanup.vocabulary import Decision
+
+_AGAIN: Final = "a decision in review does not carry over to a text that was edited since"
 
 
 class ApplyJudge:
@@ -51,15 +57,24 @@ class ApplyJudge:
         (recognition,) = self._matcher.find([(column, text)])
         if recognition.problem is not None:
             return _left(Outcome.UNREADABLE_NOW, planned, edited=True, detail=recognition.problem)
+        # A person has seen the planned text: what the policy leaves to one in today's text waits again.
+        waiting = sum(span.decision is Decision.REVIEW for span in recognition.spans) if any_reviewed(planned) else 0
         if not any(span.decision.changes_text for span in recognition.spans):
+            if waiting:
+                return Verdict(Outcome.AWAITING_REVIEW, detail=_AGAIN, edited=True, spans=_waiting_again(waiting))
             return _left(Outcome.ALREADY_CLEAN, planned, edited=True)
         if refusal_of(column, text, recognition) is not None:
             return _left(
                 Outcome.REFUSED_BY_DATABASE, planned, edited=True, detail="the result would not fit the column"
             )
-        return _changed(
+        verdict = _changed(
             Outcome.CHANGED_AFTER_EDIT, change_of(column, text, recognition.spans), recognition.spans, edited=True
         )
+        return replace(verdict, spans={**verdict.spans, **_waiting_again(waiting)})
+
+
+def _waiting_again(spans: int) -> dict[str, int]:
+    return {Outcome.AWAITING_REVIEW.value: spans} if spans else {}
 
 
 def _changed(outcome: Outcome, change: Change, spans: Sequence[Span], *, edited: bool) -> Verdict:

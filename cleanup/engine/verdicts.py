@@ -27,6 +27,7 @@ class Outcome(Enum):
     LOCKED_OUT = "locked_out"
     REFUSED_BY_DATABASE = "refused_by_database"
     UNREADABLE_NOW = "unreadable_now"
+    AWAITING_REVIEW = "awaiting_review"
     CONFLICT = "conflict"
 
     @property
@@ -40,6 +41,7 @@ _LEAVES_WORK: Final = frozenset(
         Outcome.LOCKED_OUT,
         Outcome.REFUSED_BY_DATABASE,
         Outcome.UNREADABLE_NOW,
+        Outcome.AWAITING_REVIEW,
         Outcome.RESTORED_IN_PART,
         Outcome.CONFLICT,
     }

@@ -237,7 +237,8 @@ CREATE TABLE cleanup.outcome (
     finding_number bigint NOT NULL,
     pass           smallint NOT NULL,
     outcome        text NOT NULL CHECK (outcome IN ('already_clean', 'row_gone', 'exempt_now', 'out_of_scope_now', 'locked_out',
-                                                    'refused_by_database', 'unreadable_now', 'already_restored', 'conflict')),
+                                                    'refused_by_database', 'unreadable_now', 'awaiting_review', 'already_restored',
+                                                    'conflict')),
     detail         text,
     PRIMARY KEY (run_id, finding_number)
 );
