@@ -1,3 +1,8 @@
 """What every test may ask for comes from the plugins named here."""
 
-pytest_plugins = ["tests.plugins.servers", "tests.plugins.databases", "tests.plugins.fault_table"]
+pytest_plugins = [
+    "tests.plugins.servers",
+    "tests.plugins.databases",
+    "tests.plugins.fault_table",
+    "tests.plugins.browsers",
+]

@@ -67,11 +67,15 @@ _GROUPS: Final = (
 )
 
 
+# What is known to every reader by a sign of its own; it is set apart as escapes are.
+_SIGNS: Final = {"\n": "↵", "\t": "⇥"}
+
+
 def pieces(text: str) -> list[tuple[bool, str]]:
     """A text in pieces: what can be shown, and escapes for what a reader would not see or a browser would act on."""
     found: list[tuple[bool, str]] = []
     for mark in text:
-        shown = visible(mark)
+        shown = _SIGNS.get(mark) or visible(mark)
         escaped = shown != mark
         if found and not escaped and not found[-1][0]:
             found[-1] = (False, found[-1][1] + shown)

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from cleanup.report.plan_details import PlanDetails, SpreadLine
 from cleanup.report.plan_model import PlanReport
+from cleanup.vocabulary import Decision
 
 Cell: TypeAlias = "str | int"
 
@@ -98,12 +99,15 @@ def _found(report: PlanReport, details: PlanDetails) -> Iterator[NumberTable]:
     )
     places: Counter[tuple[str, str, str, str]] = Counter()
     for one in details.classes:
-        places[one.table, one.column, one.format, one.decision] += one.links
+        places[one.table, one.column, one.format, one.decision if one.scope == "historical" else ""] += one.links
+    decisions = (*(decision.value for decision in Decision), "")
     yield NumberTable(
         "columns",
-        "Links by column and format, all posts",
-        ("table", "column", "format", "decision", "links"),
-        tuple((*key, number) for key, number in sorted(places.items())),
+        "Links by column and format",
+        ("table", "column", "format", *decisions[:-1], "out of scope", "all"),
+        tuple(
+            _row(key, [places[*key, decision] for decision in decisions]) for key in sorted({of[:3] for of in places})
+        ),
     )
     yield NumberTable(
         "hosts",

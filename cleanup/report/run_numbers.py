@@ -75,9 +75,6 @@ def _details(report: RunReport, details: RunDetails) -> Iterator[NumberTable]:
     yield NumberTable(
         "events",
         "What was asked of it, and what held it",
-        ("at", "event", "by", "detail"),
-        tuple(
-            (event.at.isoformat(timespec="seconds"), event.name, event.by_role, event.detail)
-            for event in details.events
-        ),
+        ("at (UTC)", "event", "by", "detail"),
+        tuple((f"{event.at:%Y-%m-%d %H:%M:%S}", event.name, event.by_role, event.detail) for event in details.events),
     )
