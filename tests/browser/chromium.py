@@ -6,6 +6,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +30,16 @@ _FLAGS: Final = (
     "--no-first-run",
     "--remote-debugging-pipe",
 )
+
+
+# The browser reads from 3 and writes to 4; our pipes have other numbers, which may be these two the other way round.
+_PUT_PIPES: Final = """
+import os, sys
+reads, writes = (os.dup(int(number)) for number in sys.argv[1:3])
+os.dup2(reads, 3)
+os.dup2(writes, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find_chromium() -> str | None:
@@ -140,10 +151,9 @@ def browser(program: str) -> Iterator[Page]:
     to_read, browser_writes = os.pipe()
     browser_reads, to_write = os.pipe()
     with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
-        # The browser reads from 3 and writes to 4: the shell puts our pipes there, whatever their numbers are.
         words = [program, *_FLAGS, f"--user-data-dir={profile}"]
         process = subprocess.Popen(
-            ["sh", "-c", f'exec "$0" "$@" 3<&{browser_reads} 4>&{browser_writes}', *words],
+            [sys.executable, "-c", _PUT_PIPES, str(browser_reads), str(browser_writes), *words],
             pass_fds=(browser_reads, browser_writes),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

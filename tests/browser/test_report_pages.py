@@ -74,7 +74,7 @@ def test_a_page_asks_for_nothing_and_complains_of_nothing(page: Page, folder: Pa
 def test_the_policy_of_the_page_lets_nothing_in(page: Page, folder: Path) -> None:
     show(page, folder / "plan.html")
     page.value(
-        "const one = document.createElement('script'); one.textContent = 'document.title = 1'; document.body.append(one)"
+        "const one = document.createElement('script'); one.append('document.title = 1'); document.body.append(one)"
     )
     page.value("document.body.insertAdjacentHTML('beforeend', '<img src=http://127.0.0.1:9/x onerror=alert(2)>')")
     assert page.value("document.title") != "1"

@@ -18,6 +18,12 @@ ESCAPE: Final = "\x1b[31mred\x1b[0m\x07\r"
 REVERSED: Final = "\u202egnp.exe\u2066\u200b"
 HOSTILE: Final = (SCRIPT, ATTRIBUTE, FORMULA, ESCAPE, REVERSED)
 _MANY: Final = 500_000
+_MEMO: Final = """
+[[table]]
+name = "public.memo"
+created_at = "created_at"
+columns = { card = "json" }
+"""
 
 
 def add_hostile(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
@@ -30,22 +36,19 @@ def add_hostile(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
             " VALUES (%s, 666, '2020-05-05', false, %s, %s)",
             (9_000_000 + number, f"{LINK}{number} {HOSTILE[number % 5]}"[:190], text),
         )
-    # Too long once the placeholder stands there; and a card that is no JSON any more than its column asks.
-    connection.execute(
-        "INSERT INTO note (id, author_id, created_at, is_live, title) VALUES (9000100, 666, '2020-05-05', false, %s)",
-        ("http://c.tb.cn/h.1aB " * 9,),
-    )
+    # What is no JSON can not be changed, and is refused in advance.
+    connection.execute("CREATE TABLE memo (id bigint PRIMARY KEY, created_at timestamptz, card text)")
+    connection.execute("INSERT INTO memo VALUES (1, '2020-05-05', %s), (2, '2020-05-06', %s)", (f"{{{LINK}", "[]"))
 
 
 @contextmanager
-def planned(server: Server, collation: str, rows: int, *, link_free: bool = False) -> Iterator[Job]:
-    """A database with five tables of posts and a finished plan."""
+def planned(server: Server, collation: str, rows: int) -> Iterator[Job]:
+    """A database with six tables of posts and a finished plan."""
     with new_database(server) as dsn, new_folder() as folder:
         with psycopg.connect(dsn) as connection:
             five_tables.create(connection, collation, rows)
-            if not link_free:
-                add_hostile(connection)
-        job = Job(dsn, folder, five_tables.TABLES)
+            add_hostile(connection)
+        job = Job(dsn, folder, five_tables.TABLES + _MEMO)
         job.done("init")
         job.plan()
         yield job
