@@ -71,8 +71,8 @@ def claim_chunk(
             "plan_id": plan_id,
             "chunk_number": chunk_number,
             "leaf_number": leaf_number,
-            "after_key": list(after) if after is not None else None,
-            "through_key": list(through) if through is not None else None,
+            "after_key": _stored(after),
+            "through_key": _stored(through),
             "lease_seconds": lease_seconds,
         },
     ).fetchone()
@@ -92,6 +92,10 @@ def _chunk(
     after = tuple(after_key) if after_key is not None else None
     through = tuple(through_key) if through_key is not None else None
     return Chunk(chunk_number, leaf_number, after, through, attempt)
+
+
+def _stored(key: Key | None) -> list[str] | None:
+    return list(key) if key is not None else None
 
 
 def next_place(connection: Connection, plan_id: int, targets: dict[int, Target]) -> tuple[int, int, Key | None] | None:
@@ -116,6 +120,9 @@ def finish_chunk(
             "plan_id": plan_id,
             "chunk_number": chunk.chunk_number,
             "attempt": chunk.attempt,
+            "leaf_number": chunk.leaf_number,
+            "after_key": _stored(chunk.after_key),
+            "through_key": _stored(chunk.through_key),
             "findings": findings,
             "actionable": actionable,
             "counts": Jsonb(counts),

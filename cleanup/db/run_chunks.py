@@ -54,17 +54,22 @@ def release_run_chunk(connection: Connection, run_id: int, chunk: RunChunk) -> N
     connection.execute(run_statement("run_chunks.release", run_id), _fence(run_id, chunk))
 
 
-def end_pass(connection: Connection, run_id: int, chunk: RunChunk) -> None:
-    """End the chunk's pass: done, or open for the next pass where rows were deferred."""
-    connection.execute(
+def end_pass(connection: Connection, run_id: int, chunk: RunChunk, position: int) -> bool:
+    """End the chunk's pass, done, or open for the next pass where rows were deferred; `position` is how far we came.
+
+    False where the chunk is not ours any more, or the ledger's checkpoint is another one.
+    """
+    cursor = connection.execute(
         run_statement("run_chunks.end_pass", run_id),
         {
             **_fence(run_id, chunk),
             "pass": chunk.run_pass,
             "after_number": chunk.after_number,
             "through_number": chunk.through_number,
+            "position": position,
         },
     )
+    return cursor.rowcount == 1
 
 
 def unfinished_run_chunks(connection: Connection, run_id: int) -> int:

@@ -137,8 +137,9 @@ class RunLane(Generic[SomeItem]):
             if not ahead:
                 ahead.extend(self._page(chunk, position))
                 if not ahead:
-                    self._database.transact(lambda connection: end_pass(connection, self._place.run_id, chunk))
-                    return
+                    if self._end_pass(chunk, position):
+                        return
+                    break
             items = [ahead.popleft() for _ in range(min(self._size.findings, len(ahead)))]
             self._before_batch(len(items))
             match self._write(chunk, position, items):
@@ -170,6 +171,9 @@ class RunLane(Generic[SomeItem]):
         passage = self._gate.look()
         self._size.aim(self._gate.pace.lock_target_ms, self._gate.pace.batch_rows_max)
         return passage
+
+    def _end_pass(self, chunk: RunChunk, position: int) -> bool:
+        return self._database.transact(lambda connection: end_pass(connection, self._place.run_id, chunk, position))
 
     def _checkpoint(self, chunk: RunChunk) -> int:
         return self._database.transact(lambda connection: checkpoint(connection, self._place.run_id, chunk))
@@ -216,7 +220,7 @@ class RunLane(Generic[SomeItem]):
             judge = self._items.judge_for(connection, target, items)
             started = time.monotonic()
             batch = Batch(place, target, self._place.fingerprints[chunk.leaf_number], judge, rows_of(items))
-            with BatchSession(connection, target, covered, self._limits()) as session:
+            with BatchSession(connection, target, covered, batch_limits(self._gate.pace)) as session:
                 return batch.run(session, one_by_one=one_by_one)
 
         target = self._place.targets[chunk.leaf_number]
@@ -253,12 +257,14 @@ class RunLane(Generic[SomeItem]):
         )
         return _After.WRITTEN
 
-    def _limits(self) -> Limits:
-        target_ms = self._gate.pace.lock_target_ms
-        return Limits(
-            lock_timeout_ms=self._gate.pace.lock_timeout_ms,
-            statement_timeout_ms=max(10 * target_ms, 2_000),
-            # A lane that stalls is thrown out by the server, so that authors need not wait for it.
-            idle_timeout_ms=max(2 * target_ms, _SHORTEST_IDLE_MS),
-            transaction_timeout_ms=max(20 * target_ms, 4_000),
-        )
+
+def batch_limits(pace: Pace) -> Limits:
+    """What one batch's transaction may take."""
+    target_ms = pace.lock_target_ms
+    return Limits(
+        lock_timeout_ms=pace.lock_timeout_ms,
+        statement_timeout_ms=max(10 * target_ms, 2_000),
+        # A lane that stalls is thrown out by the server, so that authors need not wait for it.
+        idle_timeout_ms=max(2 * target_ms, _SHORTEST_IDLE_MS),
+        transaction_timeout_ms=max(20 * target_ms, 4_000),
+    )

@@ -28,10 +28,13 @@ SELECT %(plan_id)s, %(chunk_number)s, %(leaf_number)s, %(after_key)s, %(through_
 RETURNING attempt;
 
 -- name: finish
--- The checkpoint of a scan: counts and findings become visible together, if the attempt is still ours.
+-- The checkpoint of a scan: counts and findings become visible together, if the attempt is still ours. Its keys count
+-- too: after a failover to a standby that lacked commits, another chunk may have the same number.
 UPDATE cleanup.chunk
    SET state = 'done', findings = %(findings)s, actionable = %(actionable)s, counts = %(counts)s, finished_at = clock_timestamp()
- WHERE plan_id = %(plan_id)s AND chunk_number = %(chunk_number)s AND attempt = %(attempt)s AND state = 'claimed';
+ WHERE plan_id = %(plan_id)s AND chunk_number = %(chunk_number)s AND attempt = %(attempt)s AND state = 'claimed'
+   AND leaf_number = %(leaf_number)s AND after_key IS NOT DISTINCT FROM %(after_key)s::text[]
+   AND through_key IS NOT DISTINCT FROM %(through_key)s::text[];
 
 -- name: unfinished
 -- How many chunks other lanes still hold; the scan is over when none is left and no leaf is open.

@@ -39,14 +39,18 @@ UPDATE cleanup.run_chunk SET state = 'open'
  WHERE run_id = %(run_id)s AND chunk_number = %(chunk_number)s AND attempt = %(attempt)s AND state = 'claimed';
 
 -- name: end_pass
--- Done, unless rows were deferred to a further pass.
+-- Done, unless rows were deferred to a further pass. No row where the chunk is another lane's by now, or where the
+-- ledger's checkpoint is not the lane's: after a failover to a standby that lacked commits, some batches are undone.
 UPDATE cleanup.run_chunk AS c
    SET state = CASE WHEN p.deferred THEN 'open' ELSE 'done' END, pass = CASE WHEN p.deferred THEN c.pass + 1 ELSE c.pass END
   FROM (SELECT EXISTS (SELECT FROM cleanup.deferral AS d
                         WHERE d.run_id = %(run_id)s AND d.pass = %(pass)s + 1
                           AND d.finding_number > %(after_number)s AND d.finding_number <= %(through_number)s) AS deferred) AS p
  WHERE c.run_id = %(run_id)s AND c.chunk_number = %(chunk_number)s AND c.attempt = %(attempt)s AND c.state = 'claimed'
-   AND c.pass = %(pass)s;
+   AND c.pass = %(pass)s
+   AND coalesce((SELECT max(b.through_number) FROM cleanup.batch AS b
+                  WHERE b.run_id = c.run_id AND b.pass = c.pass
+                    AND b.after_number >= c.after_number AND b.after_number < c.through_number), c.after_number) = %(position)s;
 
 -- name: unfinished
 -- The run is over when this is none.

@@ -1,8 +1,6 @@
 """Connections cut at a COMMIT: whether it took effect, the job finds out from the ledger, and writes nothing twice."""
 
-import json
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +11,7 @@ from cleanup.demo.server import Server
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, wait_for
 from tests.faults.proxy import Commit, Moment, Proxy
+from tests.faults.said import events
 from tests.faults.work import EVERY_VERB, WRITERS, Work
 from tests.plugins.fault_table import Faults
 
@@ -47,12 +46,6 @@ class Scissors:
         is_new = commit.queries not in self.seen
         self.seen.add(commit.queries)
         return self.moment if is_new or self.commits % self.every == 0 else None
-
-
-def events(said: str) -> Iterator[dict[str, object]]:
-    for line in said.splitlines():
-        if line.startswith("{"):
-            yield json.loads(line)
 
 
 @heavy
