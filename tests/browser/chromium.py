@@ -34,8 +34,8 @@ _FLAGS: Final = (
 
 # The browser reads from 3 and writes to 4; our pipes have other numbers, which may be these two the other way round.
 _PUT_PIPES: Final = """
-import os, sys
-reads, writes = (os.dup(int(number)) for number in sys.argv[1:3])
+import fcntl, os, sys
+reads, writes = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
 os.dup2(reads, 3)
 os.dup2(writes, 4)
 os.execv(sys.argv[3], sys.argv[3:])

@@ -11,12 +11,13 @@ from tests.integration import five_tables
 from tests.integration.jobs import LINK, Job, new_database, new_folder
 
 # Nobody's name: what a page, a terminal or a spreadsheet could be made to do by a post.
-SCRIPT: Final = "<script>document.title='owned';alert(1)</script><img src=http://127.0.0.1:9/x onerror=alert(2)>"
+SCRIPT: Final = "<script>document.title='owned';alert(1)</script>"
+IMAGE: Final = "<img src=http://127.0.0.1:9/x onerror=alert(2)>"
 ATTRIBUTE: Final = "\"'><svg onload=alert(3)></textarea></details></body></html>"
 FORMULA: Final = "=cmd|' /C calc'!A0"
 ESCAPE: Final = "\x1b[31mred\x1b[0m\x07\r"
 REVERSED: Final = "\u202egnp.exe\u2066\u200b"
-HOSTILE: Final = (SCRIPT, ATTRIBUTE, FORMULA, ESCAPE, REVERSED)
+HOSTILE: Final = (SCRIPT, IMAGE, ATTRIBUTE, FORMULA, ESCAPE, REVERSED)
 _MANY: Final = 500_000
 _MEMO: Final = """
 [[table]]
@@ -34,7 +35,7 @@ def add_hostile(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
         connection.execute(
             "INSERT INTO note (id, author_id, created_at, is_live, title, body)"
             " VALUES (%s, 666, '2020-05-05', false, %s, %s)",
-            (9_000_000 + number, f"{LINK}{number} {HOSTILE[number % 5]}"[:190], text),
+            (9_000_000 + number, f"{LINK}{number} {HOSTILE[number % len(HOSTILE)]}"[:190], text),
         )
     # What is no JSON can not be changed, and is refused in advance.
     connection.execute("CREATE TABLE memo (id bigint PRIMARY KEY, created_at timestamptz, card text)")
