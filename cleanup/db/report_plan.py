@@ -89,6 +89,24 @@ class RefusedValue:
         object.__setattr__(self, "key", tuple(self.key))
 
 
+@dataclass(frozen=True, slots=True)
+class ReviewCount:
+    """One review: whose decisions on a plan led to this one, and how many links they were for."""
+
+    reviewed_plan_id: int
+    reviewer: str
+    decided_as: str
+    decided_at: datetime
+    redacted: int
+    kept: int
+
+
+def review_counts(connection: Connection, plan_id: int) -> tuple[ReviewCount, ...]:
+    """The reviews that a plan comes from, oldest first."""
+    with connection.cursor(row_factory=args_row(ReviewCount)) as cursor:
+        return tuple(cursor.execute(statement("report_plan.reviews"), {"plan_id": plan_id}))
+
+
 def class_counts(connection: Connection, plan_id: int) -> tuple[ClassCount, ...]:
     """Every class of links that the plan holds."""
     with connection.cursor(row_factory=args_row(ClassCount)) as cursor:

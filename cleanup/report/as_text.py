@@ -148,12 +148,8 @@ def _signing(report: PlanReport) -> Iterator[str]:
     yield ""
     yield f"  findings digest  {report.findings_digest or 'none yet'}"
     yield f"  digest           {report.digest or 'none yet'}"
-    for approval in report.approvals:
-        yield (
-            f"  approved by {shown(approval.approver)} ({approval.approved_by}), ticket {shown(approval.ticket)}, "
-            f"good until {approval.expires_at.isoformat()}"
-        )
-    if report.digest and not report.approvals:
+    yield from (f"  {shown(sentence)}" for sentence in report.signatures())
+    if report.digest and all(approval.revoked_at for approval in report.approvals):
         yield f"  to approve: cleanup approve {report.plan_id} --digest {report.digest} --by NAME --ticket TICKET"
 
 

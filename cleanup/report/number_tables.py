@@ -65,7 +65,7 @@ def _sums(report: PlanReport) -> Iterator[NumberTable]:
 
 def _held_by_refusals(report: PlanReport) -> str:
     refused = sum(sum(table.refusals.values()) for table in report.tables)
-    return f"Of these, the links in {refused:,} values refused in advance stay: see below." if refused else ""
+    return f"Of these, what lies in values refused in advance ({refused:,}) stays: see below." if refused else ""
 
 
 def _in_reading_order(totals: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -248,6 +248,22 @@ def _ending(details: PlanDetails) -> Iterator[NumberTable]:
                 if line.rows_to_change
             ),
         )
+    yield NumberTable(
+        "reviews",
+        "What persons have decided",
+        ("on plan", "by", "as role", "at (UTC)", "redact", "keep"),
+        tuple(
+            (
+                str(one.reviewed_plan_id),
+                one.reviewer,
+                one.decided_as,
+                f"{one.decided_at:%Y-%m-%d %H:%M}",
+                one.redacted,
+                one.kept,
+            )
+            for one in details.reviews
+        ),
+    )
     yield NumberTable(
         "rules",
         "The rules, and where they come from",

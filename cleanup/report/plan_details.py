@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from cleanup.db.report_plan import AuthorCount, ClassCount, MonthCount, RefusedValue, SpreadCount
+from cleanup.db.report_plan import AuthorCount, ClassCount, MonthCount, RefusedValue, ReviewCount, SpreadCount
 from cleanup.report.forecast import Forecast
 from cleanup.report.samples import Sample
 
@@ -75,6 +75,7 @@ class PlanDetails:
     samples_missing: str | None
     refused: tuple[RefusedValue, ...]
     forecast: Forecast | None
+    reviews: tuple[ReviewCount, ...]
     rules: tuple[RuleLine, ...]
     uncovered: tuple[str, ...]
     totals: tuple[Total, ...]

@@ -82,12 +82,27 @@ class PlanReport:
     approvals: tuple[Approval, ...]
     details: PlanDetails | None = None
 
+    def signatures(self) -> list[str]:
+        """What became of each approval of the plan, in a sentence."""
+        return [_signature(approval) for approval in self.approvals if approval.digest.hex() == self.digest]
+
     def totals(self) -> dict[str, int]:
         """Spans by what becomes of them."""
         totals: Counter[str] = Counter()
         for line in self.spans:
             totals[line.decision if line.scope == "historical" else f"kept, {line.scope}"] += line.spans
         return dict(totals)
+
+
+def _signature(approval: Approval) -> str:
+    by = f"by {approval.approver} (as {approval.approved_by}), ticket {approval.ticket}"
+    if approval.revoked_at is not None:
+        return f"approved {by}; REVOKED by {approval.revoker} at {_minute(approval.revoked_at)}: {approval.revoked_for}"
+    return f"approved {by}, at {_minute(approval.approved_at)}, good until {_minute(approval.expires_at)}"
+
+
+def _minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(slots=True)

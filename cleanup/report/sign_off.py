@@ -13,6 +13,7 @@ from cleanup.db.report_plan import (
     finding_sums,
     month_counts,
     refused_list,
+    review_counts,
     sampled_links,
     spread_counts,
 )
@@ -65,6 +66,7 @@ def sign_off_report(connection: Connection, order: ReportOrder) -> PlanReport:
         samples_missing="its findings were purged",
         refused=(),
         forecast=None,
+        reviews=review_counts(connection, order.plan_id),
         rules=tuple(_rules(policy)) if policy is not None and same_policy else (),
         uncovered=tuple(_uncovered(report, columns)),
         totals=(),

@@ -76,3 +76,16 @@ SELECT l.leaf_name, c.column_name, f.key, f.author, f.refusal
   JOIN cleanup.plan_column AS c
     ON c.plan_id = f.plan_id AND c.table_name = l.table_name AND c.column_number = f.column_number
  WHERE f.plan_id = %(plan_id)s AND f.refusal IS NOT NULL ORDER BY f.finding_number LIMIT %(rows)s;
+
+-- name: reviews
+-- Who decided what the policy left to a person: the review that made this plan, and those that made the ones before it.
+WITH RECURSIVE chain AS (
+    SELECT r.* FROM cleanup.review AS r WHERE r.plan_id = %(plan_id)s
+    UNION ALL
+    SELECT r.* FROM chain AS c JOIN cleanup.review AS r ON r.plan_id = c.reviewed_plan_id)
+SELECT c.reviewed_plan_id, c.reviewer, c.decided_as, c.decided_at, d.redacted, d.kept
+  FROM chain AS c
+ CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE e.decision = 'redact')::bigint AS redacted,
+                            count(*) FILTER (WHERE e.decision = 'keep')::bigint AS kept
+                       FROM cleanup.review_decision AS e WHERE e.plan_id = c.plan_id) AS d
+ ORDER BY c.plan_id;
