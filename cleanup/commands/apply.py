@@ -7,9 +7,11 @@ import click
 from cleanup.commands.countdown import CutoverCountdown
 from cleanup.commands.options import OutputFormat, format_option, job_options, load_job, max_runtime_option
 from cleanup.commands.progress import RunProgress
+from cleanup.commands.rehearsal import rehearse
 from cleanup.commands.run_ending import print_run
 from cleanup.engine.applying import apply_plan
 from cleanup.engine.cutover_wait import wait_for_cutover
+from cleanup.errors import UsageInvalid
 
 
 @click.command("apply")
@@ -19,6 +21,8 @@ from cleanup.engine.cutover_wait import wait_for_cutover
 @click.option("--canary", metavar="N", type=click.IntRange(1), help="Stop after about N findings, for a look.")
 @click.option("--newest-first", is_flag=True, help="Take the last chunks first: keys mostly rise with time.")
 @click.option("--wait", is_flag=True, help="Wait for the cutover, by the server's clock, and then apply.")
+@click.option("--rehearse", "rehearsing", is_flag=True, help="Do all writes, and roll each batch back; at any time.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="Rehearse at most so many findings.")
 @max_runtime_option
 @format_option
 def command(
@@ -29,10 +33,19 @@ def command(
     canary: int | None,
     newest_first: bool,
     wait: bool,
+    rehearsing: bool,
+    limit: int | None,
     max_runtime: float | None,
     output_format: OutputFormat,
 ) -> None:
     """Apply an approved plan, or go on with its run."""
+    if rehearsing:
+        if wait or canary or newest_first or lanes or max_runtime:
+            raise UsageInvalid("--rehearse goes with --limit alone", hint="it has one lane, and waits for nothing.")
+        rehearse(load_job(config_file, dsn), plan_id, limit, output_format)
+        return
+    if limit is not None:
+        raise UsageInvalid("--limit goes with --rehearse", hint="--canary N stops a run after N findings.")
     if wait:
         wait_for_cutover(load_job(config_file, dsn), plan_id, CutoverCountdown())
     # Read after the wait: what holds then is compared with the plan, and the runtime begins.

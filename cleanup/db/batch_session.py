@@ -201,7 +201,7 @@ class BatchSession:
                 )
             self._connection.execute(statement("batch_session.immediate"))
             self._ledger(ledgering)
-            self._connection.execute(statement("batch_session.commit"))
+            self._commit()
             self._pipeline.close()
         except psycopg.Error as error:
             if is_refusal(error):
@@ -251,7 +251,10 @@ class BatchSession:
         self._pipeline.close()
         with self._connection.pipeline():
             self._ledger(ledgering)
-            self._connection.execute(statement("batch_session.commit"))
+            self._commit()
+
+    def _commit(self) -> None:
+        self._connection.execute(statement("batch_session.commit"))
 
     def _begin(self) -> None:
         settings = {**local_settings(self._connection, self._limits), **_BY_INDEX}

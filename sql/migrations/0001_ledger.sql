@@ -344,6 +344,9 @@ BEGIN
     EXECUTE format('ALTER TABLE cleanup.change_log ATTACH PARTITION cleanup.change_log_%s FOR VALUES IN (%s)', of_run, of_run);
 END $$;
 
+-- Where a rehearsal writes as run 0, and rolls everything back: nothing ever stays in it.
+SELECT cleanup.add_log_partition(0);
+
 -- The part of a run's log that a selection asks for: every name that is given must hold. A value is taken where any
 -- of its links is asked for. Without SET and SECURITY DEFINER, so that a page of it is read by the log's own index.
 CREATE FUNCTION cleanup.selected_log(of_run bigint, part jsonb) RETURNS SETOF cleanup.change_log LANGUAGE sql STABLE AS $$
