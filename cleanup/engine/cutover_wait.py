@@ -49,13 +49,16 @@ def wait_for_cutover(job: Job, plan_id: int, on_tick: Callable[[Countdown], None
     try:
         cutover = database.transact(lambda connection: _look_ahead(connection, job, plan_id), read_only=True)
         left = _seconds_to(database, cutover)
+        # A server that is away for a while in the middle of the night is no reason to give up.
+        database.close()
+        database = Database(job.dsn, APPLICATION_NAME, patient=True)
         while left > 0:
             on_tick(Countdown(plan_id, cutover, left))
-            # Nobody is kept waiting by a connection that does nothing for hours.
+            expected = time.monotonic() + left
+            # No connection is held while there is nothing to ask.
             database.close()
-            pause = min(left, max(_SHORTEST_SECONDS, min(_LONGEST_SECONDS, left * _ASKED_AGAIN_AFTER)))
-            time.sleep(pause)
-            left = _ask_again(database, cutover, left - pause)
+            time.sleep(min(left, max(_SHORTEST_SECONDS, min(_LONGEST_SECONDS, left * _ASKED_AGAIN_AFTER))))
+            left = _ask_again(database, cutover, expected)
     except KeyboardInterrupt:
         raise StoppedBySignal(
             f"the wait for the cutover of plan {plan_id} was interrupted",
@@ -83,11 +86,15 @@ def _seconds_to(database: Database, cutover: datetime) -> float:
 
 
 def _ask_again(database: Database, cutover: datetime, expected: float) -> float:
-    """What the server says is left; while it does not answer, what should be. At the cutover its silence is raised."""
+    """What the server says is left; while it does not answer, what should be, by our own clock's `expected` instant.
+
+    At the cutover its silence is raised: then the server's clock alone can decide.
+    """
     try:
         return _seconds_to(database, cutover)
     except DatabaseFailed as error:
-        if expected <= 0:
+        left = expected - time.monotonic()
+        if left <= 0:
             raise
         get_logger().warning("cutover.clock_unanswered", code=error.code)
-        return expected
+        return left

@@ -110,6 +110,18 @@ def test_an_approval_is_taken_back_until_it_is_applied(job: Job) -> None:
     assert job.done(*revoke, status=REFUSED).codes == ["CLN-108"]
 
 
+def test_the_approval_of_a_rollback_is_taken_back_too(job: Job) -> None:
+    config = CONFIG.replace("four_eyes = true", "rollbacks = true")
+    job.config_file.write_text(config, encoding="utf-8")
+    run = job.apply(job.plan()).number("run_id")
+    digest = str(job.done("rollback", run, "--dry-run", "--format", "json").report["digest"])
+    job.done("approve", "--rollback", run, "--digest", digest, "--by", "Ana", "--ticket", "CHG-2")
+    job.done("approve", "--rollback", run, "--revoke", "--by", "Bo", "--reason", "not yet")
+    assert job.done("rollback", run, status=REFUSED).codes == ["CLN-103"]
+    # The plan's own approval was used by its run, and is no part of that.
+    assert job.number("SELECT count(*) FROM cleanup.approval WHERE revoked_at IS NULL") == 1
+
+
 def test_what_does_not_go_together_is_said(job: Job) -> None:
     plan = job.plan().number("plan_id")
     for words in (

@@ -54,6 +54,7 @@ LOOKS = {
     "log 1": 0,
     "log 1 --format csv": 0,
     "log 1 --changed-keys": 0,
+    "review 1": 0,
     "verify": 1,
     "verify 1": 1,
 }
