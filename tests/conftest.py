@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.plugins.servers",
     "tests.plugins.databases",
     "tests.plugins.fault_table",
+    "tests.plugins.pooler",
     "tests.plugins.browsers",
 ]

@@ -23,6 +23,8 @@ _Order = TypeVar("_Order")
 
 TICK_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 0.1
+# A lease is prolonged after this part of it.
+RENEW_AFTER: Final = 1 / 3
 
 
 class Stop:

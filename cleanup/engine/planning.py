@@ -1,5 +1,6 @@
 """Making a plan: lanes claim and scan chunks until none is left, then one pass makes the digest."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -26,7 +27,7 @@ from cleanup.engine.checks.preflight import record_acknowledgements
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.guards import leaf_oids, require_here, require_same_rules
 from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, resolver, targets_of
-from cleanup.engine.lanes import IDLE_SECONDS, Stop, Stopped, run_lanes
+from cleanup.engine.lanes import IDLE_SECONDS, RENEW_AFTER, Stop, Stopped, run_lanes
 from cleanup.engine.matching import Matcher
 from cleanup.engine.scan import PIECE_BYTES, Scanner
 from cleanup.engine.scan_counts import ScanCounts
@@ -135,11 +136,15 @@ def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
 
 def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, scanner: Scanner) -> None:
     target = order.targets[chunk.leaf_number]
+    lease_seconds = order.job.config.pace.lease_seconds
+    renewed = time.monotonic()
 
     def renew() -> None:
-        ledger.transact(
-            lambda connection: renew_chunk(connection, order.plan_id, chunk, order.job.config.pace.lease_seconds)
-        )
+        # Seldom: it takes a second connection beside the scan's, which a small pool may not have to spare.
+        nonlocal renewed
+        if time.monotonic() - renewed > lease_seconds * RENEW_AFTER:
+            ledger.transact(lambda connection: renew_chunk(connection, order.plan_id, chunk, lease_seconds))
+            renewed = time.monotonic()
 
     def scan(connection: Connection) -> tuple[list[Finding], ScanCounts]:
         with transaction(connection, SCAN_LIMITS, read_only=True):

@@ -24,7 +24,7 @@ from cleanup.db.tables import Fingerprint
 from cleanup.db.targets import Target
 from cleanup.engine.batch import Batch, BatchPlace, rows_of
 from cleanup.engine.gate import Gate, Passage
-from cleanup.engine.lanes import IDLE_SECONDS, Stop
+from cleanup.engine.lanes import IDLE_SECONDS, RENEW_AFTER, Stop
 from cleanup.engine.pace import BatchSize
 from cleanup.engine.verdicts import Judge, SomeItem
 from cleanup.log import get_logger
@@ -39,8 +39,6 @@ _BETWEEN_PASSES_SECONDS: Final = 0.5
 _HELD_SECONDS: Final = 0.25
 # A lane needs some time to decide even the smallest batch: however low the target, less would throw it out always.
 _SHORTEST_IDLE_MS: Final = 100
-# A lease is prolonged after this part of it.
-_RENEW_AFTER: Final = 1 / 3
 
 
 class Items(Protocol[SomeItem]):
@@ -186,7 +184,7 @@ class RunLane(Generic[SomeItem]):
     def _keeps(self, chunk: RunChunk) -> bool:
         """Prolong the chunk's lease where that is due; False where another lane has taken it over."""
         seconds = self._gate.pace.lease_seconds
-        if time.monotonic() - self._renewed <= seconds * _RENEW_AFTER:
+        if time.monotonic() - self._renewed <= seconds * RENEW_AFTER:
             return True
         self._renewed = time.monotonic()
         return self._database.transact(

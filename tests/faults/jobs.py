@@ -54,7 +54,7 @@ batch_rows_max = {batch_rows_max}
 lock_target_ms = {lock_target_ms}
 lock_timeout_ms = {lock_timeout_ms}
 locked_passes = {locked_passes}
-lease_seconds = 3600
+lease_seconds = {lease_seconds}
 
 [approval]
 max_drift = {max_drift}
@@ -98,6 +98,7 @@ class Pace:
     lock_timeout_ms: int = 500
     locked_passes: int = 3
     max_drift: float = 0.05
+    lease_seconds: int = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ class Site:
                 lock_target_ms=pace.lock_target_ms,
                 lock_timeout_ms=pace.lock_timeout_ms,
                 locked_passes=pace.locked_passes,
+                lease_seconds=pace.lease_seconds,
                 max_drift=pace.max_drift,
             )
         )
