@@ -12,6 +12,8 @@ from cleanup.report.run_model import RunReport
 from cleanup.report.run_numbers import run_tables
 from cleanup.report.samples import TextState
 
+# The others are in the page and in the CSV files.
+_READ_FIRST: Final = ("totals", "decisions", "kept", "review", "reviews", "refused", "hosts", "other_shops", "forecast")
 _SCOPES: Final = ("historical", "after_cutover", "exempt", "undated", "outside")
 
 
@@ -77,9 +79,9 @@ def _head(report: PlanReport) -> Iterator[str]:
 
 
 def _found(report: PlanReport) -> Iterator[str]:
-    """Every table but those that the head has shown, then the samples and what is to be known beside them."""
+    """The tables that are read first, then the samples and what is to be known beside them."""
     for table in plan_tables(report):
-        if table.name not in ("posts", "months", "rules"):
+        if table.name in _READ_FIRST:
             yield table.title.lower()
             yield from table_lines(table.head, [*table.rows, *([table.foot] if table.foot else [])])
             yield ""
@@ -87,6 +89,8 @@ def _found(report: PlanReport) -> Iterator[str]:
     if report.details is not None:
         yield from _sample_lines(report.details)
         yield from _cost(report.details)
+        yield ""
+        yield f"{len(report.details.totals):,} sums were held against each other, and agree"
         yield ""
         yield "what this plan does not cover"
         yield from (f"  {shown(sentence)}" for sentence in report.details.uncovered)
