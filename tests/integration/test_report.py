@@ -306,9 +306,19 @@ def _problems(value: object, schema: Report, definitions: Report, place: str) ->
 
 
 def _typed(value: object, schema: Report, definitions: Report, place: str) -> Iterator[str]:
-    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None)}
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "array": list,
+        "object": dict,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "null": type(None),
+    }
     kind = schema["type"]
-    if kind == "array":
+    if not isinstance(value, kinds[str(kind)]) or (isinstance(value, bool) and kind != "boolean"):
+        yield f"{place}: {value!r} is no {kind}"
+    elif kind == "array":
         items = lines(schema, "prefixItems") if "prefixItems" in schema else None
         assert isinstance(value, list)
         for number, one in enumerate(value):
@@ -316,7 +326,7 @@ def _typed(value: object, schema: Report, definitions: Report, place: str) -> It
             assert isinstance(of_item, dict)
             yield from _problems(one, of_item, definitions, f"{place}[{number}]")
     elif kind == "object":
-        assert isinstance(value, dict), place
+        assert isinstance(value, dict)
         named = schema.get("properties", {})
         assert isinstance(named, dict)
         missing = set(lines(schema, "required") if "required" in schema else []) - value.keys()
@@ -327,8 +337,6 @@ def _typed(value: object, schema: Report, definitions: Report, place: str) -> It
                 yield from _problems(one, of_value, definitions, f"{place}.{name}")
             else:
                 yield f"{place}.{name}: unknown"
-    elif not isinstance(value, kinds[str(kind)]) or (isinstance(value, bool) and kind != "boolean"):  # type: ignore[arg-type]
-        yield f"{place}: {value!r} is no {kind}"
 
 
 def test_the_published_schemas_are_those_of_the_models() -> None:
