@@ -111,6 +111,11 @@ def _parameters(basis: PlanBasis) -> dict[str, object]:
     }
 
 
+def open_one_at_a_time(connection: Connection) -> None:
+    """Keep every other job from looking for a plan or creating one until the open transaction ends."""
+    connection.execute(statement("plans.open_one_at_a_time"))
+
+
 def find_unfinished_plan(connection: Connection, basis: PlanBasis) -> int | None:
     """The interrupted plan with exactly this basis, if there is one."""
     row = connection.execute(statement("plans.unfinished"), _parameters(basis)).fetchone()

@@ -20,6 +20,7 @@ from cleanup.db.plans import (
     find_unfinished_plan,
     finish_plan,
     get_plan,
+    open_one_at_a_time,
     plan_leaves,
 )
 from cleanup.db.targets import Target
@@ -85,6 +86,7 @@ def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> _O
     tables = describe_tables(connection, job)
     leaves = leaves_of(connection, tables)
     basis = basis_of(connection, job, base_plan_id)
+    open_one_at_a_time(connection)
     plan_id = find_unfinished_plan(connection, basis)
     if plan_id is None or not _same_leaves(plan_leaves(connection, plan_id), [leaf for _, leaf in leaves]):
         plan_id = create_plan(connection, basis, leaves)

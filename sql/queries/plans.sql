@@ -21,6 +21,10 @@ VALUES (%(plan_id)s, %(leaf_number)s, %(table_name)s, %(leaf_name)s, %(fingerpri
 INSERT INTO cleanup.plan_column (plan_id, table_name, column_number, column_name, format)
 VALUES (%(plan_id)s, %(table_name)s, %(column_number)s, %(column_name)s, %(format)s);
 
+-- name: open_one_at_a_time
+-- Who starts the same plan at the same moment waits here, and then finds the one that was made. Nothing else does.
+LOCK TABLE cleanup.plan IN SHARE UPDATE EXCLUSIVE MODE;
+
 -- name: unfinished
 -- The interrupted plan that the same command would make again: it goes on instead. Newest first.
 SELECT plan_id FROM cleanup.plan

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.faults.conftest import MakeSite, heavy
+from tests.faults.gates import Step, build_gates, gate_closed
 from tests.faults.jobs import Pace, Site, body_of, slow_updates, wait_for
 from tests.faults.stepping import Authors
 from tests.faults.work import WRITERS, Work
@@ -50,6 +51,24 @@ def test_two_operators_start_the_same_run_at_once(make_site: MakeSite, faults: F
     assert site.rows(
         "SELECT name, count(*) FROM cleanup.event WHERE run_id = %s GROUP BY name ORDER BY 1", work.run
     ) == [("run.created", 1), ("run.finished", 1)]
+    work.settle()
+
+
+@heavy
+def test_two_operators_start_the_same_plan_at_once(make_site: MakeSite, faults: Faults) -> None:
+    """The second waits until the first has created it, and then joins it."""
+    site = make_site(60, Pace(chunk_rows=20))
+    build_gates(site)
+    work = Work(site, "plan", faults, "two operators start the same plan")
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    waiting = f"{waiting} AND application_name = 'cleanup plan' AND wait_event_type = 'Lock'"
+    with gate_closed(site, Step.PLAN_CREATED) as keeper:
+        processes = [work.start(), work.start()]
+        wait_for("both to create it", lambda: site.number(waiting) == 2, process=processes[0])
+        keeper.open()
+        ended = [process.end() for process in processes]
+    assert [one.status for one in ended] == [0, 0], [one.err for one in ended]
+    assert {one.out for one in ended} == {ended[0].out}, "they say different things of the same plan"
     work.settle()
 
 
