@@ -158,7 +158,18 @@ def all_runs(connection: Connection) -> list[Run]:
 
 def resume_run(connection: Connection, run_id: int) -> bool:
     """Mark an open run as running; False where it has ended."""
-    return connection.execute(statement("runs.resume"), {"run_id": run_id}).rowcount == 1
+    state = _resumed(connection, run_id)
+    if state is RunState.INTERRUPTED:
+        # Another job was just about to leave it.
+        state = _resumed(connection, run_id)
+    return state is RunState.RUNNING
+
+
+def _resumed(connection: Connection, run_id: int) -> RunState:
+    connection.execute(statement("runs.resume"), {"run_id": run_id})
+    row = connection.execute(statement("runs.settled_state"), {"run_id": run_id}).fetchone()
+    assert row is not None
+    return RunState(row[0])
 
 
 def interrupt_run(connection: Connection, run_id: int) -> bool:

@@ -46,8 +46,13 @@ SELECT run_id, kind, plan_id, source_run_id, selection, approval_id, state, plan
   FROM cleanup.run ORDER BY run_id DESC;
 
 -- name: resume
--- running stays running: its lanes may have been killed.
-UPDATE cleanup.run SET state = 'running' WHERE run_id = %(run_id)s AND state IN ('running', 'interrupted');
+-- running stays running, since its lanes may have been killed, and is not written: every batch of a lane that lives
+-- holds the row, and a writer could wait for them for ever.
+UPDATE cleanup.run SET state = 'running' WHERE run_id = %(run_id)s AND state = 'interrupted';
+
+-- name: settled_state
+-- How a run stands once nobody is about to interrupt or close it; batches are not waited for.
+SELECT state FROM cleanup.run WHERE run_id = %(run_id)s FOR SHARE;
 
 -- name: interrupt
 -- Asked to stop between batches; the checkpoint is kept. Not where the lanes of another job go on with the run.
