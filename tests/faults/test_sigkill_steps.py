@@ -6,7 +6,7 @@ drop it: both are tried, and the same command has to do with both.
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -15,7 +15,8 @@ import pytest
 from cleanup.demo.server import Server
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.gates import Step, build_gates, gate_closed, let_commits_be_held
-from tests.faults.jobs import Ended, Pace, Process, Site
+from tests.faults.jobs import Ended, Pace, Process, Site, wait_for
+from tests.faults.leases import shorten_lease
 from tests.faults.measuring import differing_rows, measure_run
 from tests.faults.work import Work
 from tests.plugins.fault_table import FaultCase, Faults, Measured
@@ -96,14 +97,15 @@ BATCH_KILLS: Final = (
     Kill(Step.CHUNK_ENDED, LANE),
     Kill(Step.RUN_CLOSED),
 )
+# The lanes of a rollback are those of an apply: single ones are killed only where what they write is its own.
+OWN_TO_ROLLBACK: Final = frozenset({Step.AFTER_LOCK, Step.WRITING, Step.COMMITTED})
+ROLLBACK_KILLS: Final = tuple(kill for kill in BATCH_KILLS if kill.victim is JOB or kill.step in OWN_TO_ROLLBACK)
 # The last COMMIT ends the work: so it is not the same command that shows its fate.
 KILLS: Final = {
     "plan": (*PLAN_KILLS, Kill(Step.PLAN_COMMITTING)),
     "apply": (*BATCH_KILLS, Kill(Step.RUN_COMMITTING)),
-    "rollback": (*BATCH_KILLS, Kill(Step.RUN_COMMITTING)),
+    "rollback": (*ROLLBACK_KILLS, Kill(Step.RUN_COMMITTING)),
 }
-
-
 # At these steps all that the COMMIT needs is sent, or in the server already: its fate is the server's to decide.
 WRITE_SENT: Final = frozenset({Step.WRITING, Step.BEFORE_LOG, Step.BEFORE_CHECKPOINT, Step.CHECKPOINTED})
 COMMIT_SENT: Final = frozenset({Step.COMMITTING, Step.COMMITTED})
@@ -195,3 +197,35 @@ def measure_between(work: Work) -> Measured:
         return Measured(rows_lost=neither)
     measured = measure_run(work.site, work.run, None)
     return Measured(neither, measured.rows_twice, 0, measured.log_differs)
+
+
+@heavy
+@pytest.mark.parametrize("fate", list(Fate), ids=lambda fate: fate.value)
+def test_what_a_killed_job_left_undecided_is_waited_for(make_site: MakeSite, faults: Faults, fate: Fate) -> None:
+    """Its lease ends, and another job asks for its chunk: which gets it only when the server has decided."""
+    site = make_site(ROWS, replace(PACE, lanes=1, chunk_rows=1_000))
+    site.do("TRUNCATE note_archive, comment")
+    build_gates(site)
+    work = Work(site, "apply", faults, f"SIGKILL of job and lanes, COMMIT sent, {fate.value} only later")
+    shorten_lease(site)
+    with gate_closed(site, Step.CHECKPOINTED) as keeper:
+        killed = work.start()
+        held = keeper.wait(killed)
+        killed.kill()
+        second = work.start()
+        asked_in_vain = (
+            "SELECT count(*) FROM cleanup.run_chunk AS c JOIN pg_stat_activity AS a"
+            " ON a.application_name LIKE 'cleanup %% lane %%' AND a.pid <> c.lease_pid"
+            " AND a.query LIKE '%%cleanup:run_chunks.awaited%%' AND a.query_start > c.lease_until"
+            " WHERE a.datname = current_database() AND c.lease_pid = %s"
+        )
+        wait_for("the other job to ask in vain", lambda: site.number(asked_in_vain, held.pid) > 0, process=second)
+        if fate is IS_DROPPED:
+            keeper.terminate(keeper.held())
+        keeper.open()
+        ended = second.end()
+    assert ended.status == 0, ended.err
+    # The first batch is the killed job's own, or it was made again from its beginning.
+    first = "SELECT attempt FROM cleanup.batch ORDER BY after_number LIMIT 1"
+    assert site.number(first) == (1 if fate is IS_DONE else 2)
+    work.settle()

@@ -14,6 +14,7 @@ import pytest
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.gates import Held, Step, build_gates, gate_closed
 from tests.faults.jobs import Pace, Process, Site, wait_for
+from tests.faults.leases import shorten_lease
 from tests.faults.stepping import Authors
 from tests.faults.work import WRITERS, Work
 from tests.plugins.fault_table import Faults
@@ -23,8 +24,6 @@ LOCK_TARGET_MS: Final = 1_000
 # A lane's session is thrown out after twice the lock target; a second more for a busy machine.
 ALLOWED_WAIT_MS: Final = 2 * LOCK_TARGET_MS + 1_000
 PACE: Final = Pace(chunk_rows=24, batch_rows_max=4, lock_target_ms=LOCK_TARGET_MS, lock_timeout_ms=60_000)
-# The shortest that the config takes.
-LEASE_SECONDS: Final = 5
 
 
 @heavy
@@ -187,9 +186,3 @@ def first_note_of(site: Site, work: Work, held: Held) -> int:
         " WHERE c.run_id = %s AND c.lease_pid = %s AND f.actionable",
         work.run, held.pid,
     )  # fmt: skip
-
-
-def shorten_lease(site: Site) -> None:
-    text = site.config.read_text()
-    assert "lease_seconds = 3600" in text
-    site.config.write_text(text.replace("lease_seconds = 3600", f"lease_seconds = {LEASE_SECONDS}"))
