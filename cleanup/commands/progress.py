@@ -35,7 +35,7 @@ class RunProgress:
         """Draw the line anew."""
         if not self._line.is_shown:
             return
-        report = run_report(connection, run_id, 0)
+        report = run_report(connection, run_id, 0, with_open_head=False)
         share = report.settled_findings / report.planned_findings if report.planned_findings else 1.0
         self._line.draw(f"run {run_id}: {report.settled_findings:,}/{report.planned_findings:,} findings, {share:.1%}")
 

@@ -12,7 +12,7 @@ from cleanup.db.run_chunks import RunChunk
 from cleanup.db.runs import get_run, interrupt_run
 from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
-from cleanup.engine.run_end import command_of
+from cleanup.engine.run_end import command_of, head_so_far
 from cleanup.engine.run_job import RunJob
 from cleanup.engine.run_lane import Items
 from cleanup.errors import CanaryReached
@@ -70,8 +70,9 @@ def stand_still(database: Database, run_id: int) -> CanaryReached:
 def _interrupt(connection: Connection, run_id: int) -> CanaryReached:
     settled = run_totals(connection, run_id).findings
     if interrupt_run(connection, run_id):
-        add_event(connection, "run.canary_reached", run_id=run_id, findings=settled)
-        get_logger().info("run.canary_reached", run=run_id, findings=settled)
+        head = head_so_far(connection, run_id)
+        add_event(connection, "run.canary_reached", run_id=run_id, findings=settled, log_head=head)
+        get_logger().info("run.canary_reached", run=run_id, findings=settled, log_head=head)
     return CanaryReached(
         f"run {run_id} stands still behind its canary: {settled:,} findings are settled",
         hint=f"look: cleanup log {run_id}; go on under the same approval: {command_of(get_run(connection, run_id))}; "

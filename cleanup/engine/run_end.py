@@ -32,6 +32,11 @@ def close(connection: Connection, run_id: int, state: RunState) -> Run:
     return get_run(connection, run_id)
 
 
+def head_so_far(connection: Connection, run_id: int) -> str:
+    """The head over the batches that an open run has, for whoever keeps it outside of the database."""
+    return run_head(batch_rows(connection, run_id)).hex()
+
+
 def command_of(run: Run) -> str:
     """The command that goes on with an open run."""
     verb, number = ("apply", run.plan_id) if run.kind is RunKind.APPLY else ("rollback", run.source_run_id)
@@ -48,7 +53,9 @@ def _interrupt(connection: Connection, run_id: int, stopped: Stopped | None) -> 
         )
     ours = interrupt_run(connection, run_id)
     if ours:
-        add_event(connection, "run.interrupted", run_id=run_id)
+        head = head_so_far(connection, run_id)
+        add_event(connection, "run.interrupted", run_id=run_id, log_head=head)
+        get_logger().info("run.interrupted", run=run_id, log_head=head)
     run = get_run(connection, run_id)
     if not run.state.is_open:
         return PlanAlreadyApplied(

@@ -184,7 +184,7 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         detail = f": {shown(left.detail)}" if left.detail else ""
         yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{detail}"
     if report.log_head:
-        yield f"  log head {report.log_head}"
+        yield f"  log head {report.log_head}{'' if report.finished_at else ' so far'}"
     yield from _keeping(report)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cleanup.db.archives import ExportPlace, Restoration, export_places, restoration_of
-from cleanup.db.batches import OutcomeCount, outcome_counts, run_totals
+from cleanup.db.batches import OutcomeCount, batch_rows, outcome_counts, run_totals
 from cleanup.db.chunks import refused_values
 from cleanup.db.connection import Connection
 from cleanup.db.ledger import require_ledger
@@ -12,6 +12,7 @@ from cleanup.db.outcomes import Left, list_left
 from cleanup.db.purges import Purge, purge_in_force
 from cleanup.db.run_chunks import unfinished_run_chunks
 from cleanup.db.runs import RunKind, get_run
+from cleanup.engine.chain import run_head
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import InvariantBroken
 from cleanup.report.run_details import RunDetails, run_details
@@ -54,12 +55,16 @@ class RunReport:
         )
 
 
-def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport:
-    """The report of a run, with the first `rows_left` findings that it left. Raises RunUnknown."""
+def run_report(connection: Connection, run_id: int, rows_left: int, *, with_open_head: bool = True) -> RunReport:
+    """The report of a run, with the first `rows_left` findings that it left. Raises RunUnknown.
+
+    The head of an open run is the one over its batches so far, which takes a look at each of them.
+    """
     require_ledger(connection)
     run = get_run(connection, run_id)
     totals = run_totals(connection, run_id)
     outcomes = outcome_counts(connection, run_id)
+    head = run.log_head or (run_head(batch_rows(connection, run_id)) if with_open_head else None)
     report = RunReport(
         run_id=run.run_id,
         kind=run.kind.value,
@@ -69,7 +74,7 @@ def run_report(connection: Connection, run_id: int, rows_left: int) -> RunReport
         started_by=run.started_by,
         created_at=run.created_at,
         finished_at=run.finished_at,
-        log_head=run.log_head.hex() if run.log_head else None,
+        log_head=head.hex() if head else None,
         planned_findings=run.planned,
         refused_by_plan=refused_values(connection, run.plan_id) if run.kind is RunKind.APPLY else 0,
         settled_findings=sum(line.findings for line in outcomes),

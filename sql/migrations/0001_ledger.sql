@@ -328,24 +328,86 @@ CREATE TABLE cleanup.purge (
     CHECK (forced OR purged_at >= retain_until)
 );
 
--- Adds the partition that holds one plan's findings. Attached, since that leaves readers of other plans alone.
+-- Adds the partition that holds one plan's findings. Attached, since that leaves readers of other plans alone. With
+-- its owner's rights, so that who makes plans needs none to create tables.
 CREATE FUNCTION cleanup.add_finding_partition(of_plan bigint) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF NOT EXISTS (SELECT FROM cleanup.plan AS p WHERE p.plan_id = of_plan) THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL110', MESSAGE = format('there is no plan %s', of_plan);
+    END IF;
     EXECUTE format('CREATE TABLE cleanup.finding_%s (LIKE cleanup.finding INCLUDING ALL)', of_plan);
     EXECUTE format('ALTER TABLE cleanup.finding ATTACH PARTITION cleanup.finding_%s FOR VALUES IN (%s)', of_plan, of_plan);
+    -- Of the triggers on the whole, those for each row come with ATTACH, those for TRUNCATE do not.
+    EXECUTE format('CREATE TRIGGER append_only_as_a_whole BEFORE TRUNCATE ON cleanup.finding_%s '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION cleanup.refuse_change()', of_plan);
 END $$;
+REVOKE EXECUTE ON FUNCTION cleanup.add_finding_partition(bigint) FROM PUBLIC;
 
--- Adds the partition that holds one run's log.
+-- Adds the partition that holds one run's log; as above.
 CREATE FUNCTION cleanup.add_log_partition(of_run bigint) RETURNS void LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF of_run <> 0 AND NOT EXISTS (SELECT FROM cleanup.run AS r WHERE r.run_id = of_run) THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL110', MESSAGE = format('there is no run %s', of_run);
+    END IF;
     EXECUTE format('CREATE TABLE cleanup.change_log_%s (LIKE cleanup.change_log INCLUDING ALL)', of_run);
     EXECUTE format('ALTER TABLE cleanup.change_log ATTACH PARTITION cleanup.change_log_%s FOR VALUES IN (%s)', of_run, of_run);
+    EXECUTE format('CREATE TRIGGER append_only_as_a_whole BEFORE TRUNCATE ON cleanup.change_log_%s '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION cleanup.refuse_change()', of_run);
 END $$;
+REVOKE EXECUTE ON FUNCTION cleanup.add_log_partition(bigint) FROM PUBLIC;
 
--- Where a rehearsal writes as run 0, and rolls everything back: nothing ever stays in it.
-SELECT cleanup.add_log_partition(0);
+-- A review makes the reviewed plan once more. Who planned stays who planned, and so do its sweep's start and its hour:
+-- with its owner's rights, since nobody else may say any of that.
+CREATE FUNCTION cleanup.derive_plan(of_plan bigint) RETURNS bigint LANGUAGE sql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO cleanup.plan (base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover,
+                              settings, database_identity, first_xmin, first_lsn, since_xmin, planned_by, started_at)
+    SELECT p.base_plan_id, p.code_version, p.matcher_version, p.policy_name, p.policy_version, p.policy_digest, p.cutover,
+           p.settings, p.database_identity, p.first_xmin, p.first_lsn, p.since_xmin, p.planned_by, p.started_at
+      FROM cleanup.plan AS p WHERE p.plan_id = of_plan
+    RETURNING plan_id
+$$;
+REVOKE EXECUTE ON FUNCTION cleanup.derive_plan(bigint) FROM PUBLIC;
+
+-- A run is created, and a log restored, by one job at a time: the others wait here. With its owner's rights, since
+-- to lock a row one must be allowed to write it.
+CREATE FUNCTION cleanup.lock_plan(of_plan bigint) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM cleanup.plan AS p WHERE p.plan_id = of_plan FOR NO KEY UPDATE;
+END $$;
+REVOKE EXECUTE ON FUNCTION cleanup.lock_plan(bigint) FROM PUBLIC;
+
+-- The same for plans that are being made: who starts the same one waits here, and then finds it.
+CREATE FUNCTION cleanup.lock_plans() RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    LOCK TABLE cleanup.plan IN SHARE UPDATE EXCLUSIVE MODE;
+END $$;
+REVOKE EXECUTE ON FUNCTION cleanup.lock_plans() FROM PUBLIC;
+
+-- What a batch of a rehearsal needs to be opened: an approval, a run and a claimed chunk, all numbered 0, and gone with
+-- the rollback. With its owner's rights, since who rehearses may not sign; no digest is the one of this approval.
+CREATE FUNCTION cleanup.set_up_rehearsal(of_plan bigint, chunk int, leaf int, after_finding bigint, through_finding bigint,
+                                         for_attempt int) RETURNS void LANGUAGE sql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH signed AS (
+        INSERT INTO cleanup.approval (approval_id, plan_id, digest, approver, ticket, expires_at) OVERRIDING SYSTEM VALUE
+        VALUES (0, of_plan, '', 'rehearsal', 'rehearsal', 'infinity')
+        RETURNING approval_id, plan_id),
+    started AS (
+        INSERT INTO cleanup.run (run_id, kind, plan_id, approval_id, planned, retention_days, code_version) OVERRIDING SYSTEM VALUE
+        SELECT 0, 'apply', s.plan_id, s.approval_id, 0, 0, 'rehearsal' FROM signed AS s
+        RETURNING run_id)
+    INSERT INTO cleanup.run_chunk (run_id, chunk_number, leaf_number, after_number, through_number, state, attempt, lease_until,
+                                   lease_pid, lease_backend)
+    SELECT r.run_id, chunk, leaf, after_finding, through_finding, 'claimed', for_attempt, 'infinity', pg_backend_pid(),
+           clock_timestamp()
+      FROM started AS r
+$$;
+REVOKE EXECUTE ON FUNCTION cleanup.set_up_rehearsal(bigint, int, int, bigint, bigint, int) FROM PUBLIC;
 
 -- The part of a run's log that a selection asks for: every name that is given must hold. A value is taken where any
 -- of its links is asked for. Without SET and SECURITY DEFINER, so that a page of it is read by the log's own index.
@@ -490,3 +552,50 @@ BEGIN
     RETURN proof;
 END $$;
 REVOKE EXECUTE ON FUNCTION cleanup.purge_run(bigint, text) FROM PUBLIC;
+
+-- What is written stays as it was written, whoever tries. Whoever owns the ledger can take these triggers off; then
+-- only a head that was kept elsewhere tells. No trigger on INSERT: a row costs nothing. A purge drops whole partitions.
+CREATE FUNCTION cleanup.refuse_change() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'CL002',
+        MESSAGE = format('%I.%I is evidence: %s is refused', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP),
+        HINT = coalesce(TG_ARGV[0], 'rows are only ever added; `cleanup purge RUN`, which calls cleanup.purge_run, is the '
+                                    'one way to delete a run''s log and the findings of its plan.');
+END $$;
+
+DO $$
+DECLARE
+    evidence text;
+BEGIN
+    FOREACH evidence IN ARRAY ARRAY['plan', 'finding', 'review', 'review_decision', 'approval', 'run', 'batch', 'outcome',
+                                    'conflict', 'deferral', 'change_log', 'event', 'export', 'purge', 'restoration'] LOOP
+        EXECUTE format('CREATE TRIGGER append_only_as_a_whole BEFORE TRUNCATE ON cleanup.%I '
+                       'FOR EACH STATEMENT EXECUTE FUNCTION cleanup.refuse_change()', evidence);
+        EXECUTE format('CREATE TRIGGER append_only BEFORE DELETE ON cleanup.%I '
+                       'FOR EACH ROW EXECUTE FUNCTION cleanup.refuse_change()', evidence);
+    END LOOP;
+    FOREACH evidence IN ARRAY ARRAY['finding', 'review', 'review_decision', 'outcome', 'conflict', 'deferral', 'change_log',
+                                    'event', 'export', 'purge', 'restoration'] LOOP
+        EXECUTE format('CREATE TRIGGER written_once BEFORE UPDATE ON cleanup.%I '
+                       'FOR EACH ROW EXECUTE FUNCTION cleanup.refuse_change()', evidence);
+    END LOOP;
+END $$;
+
+-- Four tables are written twice, each in its own way.
+CREATE TRIGGER written_once BEFORE UPDATE ON cleanup.plan FOR EACH ROW WHEN (OLD.state <> 'scanning')
+    EXECUTE FUNCTION cleanup.refuse_change('a plan stays as it was finished or abandoned: make a new one.');
+CREATE TRIGGER written_once BEFORE UPDATE ON cleanup.run FOR EACH ROW WHEN (OLD.finished_at IS NOT NULL)
+    EXECUTE FUNCTION cleanup.refuse_change('a run stays as it was closed: make a new plan, or roll it back.');
+CREATE TRIGGER written_once BEFORE UPDATE ON cleanup.batch FOR EACH ROW
+    WHEN (OLD.head IS NOT NULL OR OLD.xmin <> pg_current_xact_id()::xid)
+    EXECUTE FUNCTION cleanup.refuse_change('a batch is settled once, by the transaction that opened it.');
+CREATE TRIGGER written_once BEFORE UPDATE ON cleanup.approval FOR EACH ROW
+    WHEN (OLD.revoked_at IS NOT NULL OR NEW.revoked_at IS NULL OR NEW.revoked_by IS DISTINCT FROM session_user
+          OR to_jsonb(OLD) - ARRAY['revoked_at', 'revoked_by', 'revoker', 'revoked_for']
+             IS DISTINCT FROM to_jsonb(NEW) - ARRAY['revoked_at', 'revoked_by', 'revoker', 'revoked_for'])
+    EXECUTE FUNCTION cleanup.refuse_change('an approval can only be revoked, once and in one''s own name: '
+                                           '`cleanup approve --revoke` does it.');
+
+-- Where a rehearsal writes as run 0, and rolls everything back: nothing ever stays in it.
+SELECT cleanup.add_log_partition(0);

@@ -38,4 +38,5 @@ SELECT chunk_number, after_number, through_number FROM cleanup.run_chunk
 
 -- name: recorded_heads
 -- The heads that a run's events recorded when it ended.
-SELECT DISTINCT detail ->> 'log_head' FROM cleanup.event WHERE run_id = %(run_id)s AND detail ? 'log_head';
+SELECT DISTINCT detail ->> 'log_head' FROM cleanup.event
+ WHERE run_id = %(run_id)s AND name IN ('run.finished', 'run.cancelled', 'run.drift_stopped');

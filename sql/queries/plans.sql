@@ -23,7 +23,7 @@ VALUES (%(plan_id)s, %(table_name)s, %(column_number)s, %(column_name)s, %(forma
 
 -- name: open_one_at_a_time
 -- Who starts the same plan at the same moment waits here, and then finds the one that was made. Nothing else does.
-LOCK TABLE cleanup.plan IN SHARE UPDATE EXCLUSIVE MODE;
+SELECT cleanup.lock_plans();
 
 -- name: unfinished
 -- The interrupted plan that the same command would make again: it goes on instead. Newest first.

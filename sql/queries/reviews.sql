@@ -15,12 +15,7 @@ SELECT plan_id FROM cleanup.review WHERE reviewed_plan_id = %(reviewed_plan_id)s
 -- name: derive_plan
 -- The reviewed plan once more, under a new number. Its posts were read when the first one read them: so the sweep starts
 -- there, too.
-INSERT INTO cleanup.plan (base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover,
-                          settings, database_identity, first_xmin, first_lsn, since_xmin, planned_by, started_at)
-SELECT base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover, settings,
-       database_identity, first_xmin, first_lsn, since_xmin, planned_by, started_at
-  FROM cleanup.plan WHERE plan_id = %(reviewed_plan_id)s
-RETURNING plan_id;
+SELECT cleanup.derive_plan(%(reviewed_plan_id)s);
 
 -- name: copy_leaves
 -- The same leaves, with the fingerprints of then.

@@ -19,7 +19,7 @@ SELECT cleanup.add_log_partition(%(run_id)s);
 
 -- name: lock_plan
 -- A run is created by one job at a time: a second one waits here, and then finds the run that used the approval up.
-SELECT plan_id FROM cleanup.plan WHERE plan_id = %(plan_id)s FOR NO KEY UPDATE;
+SELECT cleanup.lock_plan(%(plan_id)s);
 
 -- name: apply_of
 -- The one run of a plan, whatever its state.

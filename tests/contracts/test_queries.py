@@ -32,7 +32,6 @@ UNKNOWN_TO_SQLGLOT = {
     "archives.receive": "COPY ... (FORMAT BINARY)",
     "batch_session.release": "RELEASE SAVEPOINT",
     "findings.receive": "COPY ... (FORMAT BINARY)",
-    "rehearsals.set_up": "OVERRIDING SYSTEM VALUE",
 }
 
 every_query = pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)

@@ -147,7 +147,7 @@ def test_a_standby_that_nobody_promotes_is_not_written(
 def test_a_pass_ends_only_where_the_ledger_has_come_as_far_as_the_lane(make_site: MakeSite, stepping: Stepping) -> None:
     site = make_site(30, Pace(lanes=1, chunk_rows=1_000))
     run = stepping.apply(site, stepping.plan(site))
-    site.do(
+    site.tamper(
         "UPDATE cleanup.run_chunk SET state = 'open' WHERE chunk_number = 1",
         "UPDATE cleanup.run SET state = 'running', finished_at = NULL, log_head = NULL",
     )

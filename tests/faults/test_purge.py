@@ -193,7 +193,7 @@ def test_a_purge_whose_session_is_ended_does_it_again(site: Site, faults: Faults
         else:
             done(site, "log", "1", "--export", str(site.folder / "archive"))
         case = faults.case(f"pg_terminate_backend: {step.value}", "purge")
-        site.do("UPDATE cleanup.event SET name = 'past' WHERE name = 'run.purged'")
+        site.tamper("UPDATE cleanup.event SET name = 'past' WHERE name = 'run.purged'")
         with closed(site, step) as gate:
             process = start(site, *purging(1))
             gate.terminate(gate.wait(process))

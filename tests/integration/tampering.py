@@ -98,15 +98,6 @@ def keep_evidence(job: Job) -> None:
         job.execute(f"CREATE TABLE kept.{table} AS TABLE cleanup.{table}")
 
 
-def tamper(job: Job, statement: str, *parameters: object) -> list[tuple[object, ...]]:
-    """Change the ledger as somebody who owns it can: past its triggers; the rows that the statement returns."""
-    with psycopg.connect(job.dsn) as connection:
-        connection.execute("SET LOCAL session_replication_role = replica")
-        cursor = connection.execute(statement.encode(), parameters or None)
-        assert cursor.rowcount > 0, "nothing was tampered with"
-        return cursor.fetchall() if cursor.description else []
-
-
 def put_back(job: Job) -> None:
     """Make the ledger what it was."""
     with psycopg.connect(job.dsn) as connection:

@@ -391,7 +391,7 @@ def test_two_exports_do_not_write_into_one_folder(shared: Job, tmp_path: Path) -
 
 
 def test_an_export_that_fails_leaves_nothing_behind(job: Job, tmp_path: Path) -> None:
-    job.execute("UPDATE cleanup.change_log SET author = 'nobody' WHERE finding_number = 20000003")
+    job.tamper("UPDATE cleanup.change_log SET author = 'nobody' WHERE finding_number = 20000003")
     refused = job.done("log", 1, "--export", str(tmp_path / "new"), status=1)
     assert refused.codes == ["CLN-118"]
     assert "finding 20000003" in refused.err

@@ -135,12 +135,12 @@ def site(server: Server) -> Iterator[Site]:
 
 @contextmanager
 def meanwhile(job: Job, done: str, undone: str) -> Iterator[None]:
-    """Change the database for a while."""
-    job.execute(done)
+    """Change the database for a while, the ledger included."""
+    job.tamper(done)
     try:
         yield
     finally:
-        job.execute(undone)
+        job.tamper(undone)
 
 
 def require_refusal(job: Job, answer: Answer, code: str, *told: str) -> None:

@@ -23,7 +23,6 @@ from tests.integration.tampering import (
     keep_evidence,
     make_runs,
     put_back,
-    tamper,
 )
 
 # The first, a middle and the last row of a batch: its chain begins, goes on and ends there.
@@ -104,8 +103,7 @@ def test_every_column_is_covered(job: Job) -> None:
 )
 def test_one_bit_of_one_log_row(job: Job, column: str, number: int) -> None:
     kind = dict(columns_of(job.dsn, "change_log"))[column]
-    tamper(
-        job,
+    job.tamper(
         f"UPDATE cleanup.change_log SET {column} = {flipped(column, kind)}"
         f" WHERE run_id = 1 AND finding_number = {number}",
     )
@@ -124,13 +122,13 @@ def test_one_bit_of_one_log_row(job: Job, column: str, number: int) -> None:
 def test_the_run_of_one_log_row(job: Job) -> None:
     # The one value that run 2 could not restore is not in run 3.
     number = number_of(job, EDITED_LATER)
-    tamper(job, "UPDATE cleanup.change_log SET run_id = run_id # 2 WHERE run_id = 1 AND finding_number = %s", number)
+    job.tamper("UPDATE cleanup.change_log SET run_id = run_id # 2 WHERE run_id = 1 AND finding_number = %s", number)
     assert problems(job, 1)[0] == (number, "the log row is missing")
     assert problems(job, 3) == [(number, "the log row was added: there is no such finding to change")]
 
 
 def test_verify_says_where_the_value_stands(job: Job) -> None:
-    tamper(job, "UPDATE cleanup.change_log SET author = '99' WHERE run_id = 1 AND finding_number = %s", MIDDLE)
+    job.tamper("UPDATE cleanup.change_log SET author = '99' WHERE run_id = 1 AND finding_number = %s", MIDDLE)
     key = job.execute("SELECT key FROM cleanup.finding WHERE finding_number = %s", MIDDLE)[0][0]
     answer = job.done("verify", 1, status=1)
     assert f"    finding {MIDDLE} (public.note.body {key}): the log row was changed: another author" in answer.out
@@ -142,7 +140,7 @@ def test_verify_says_where_the_value_stands(job: Job) -> None:
     "numbers", [[FIRST], [MIDDLE], [LAST], [LAST - 1, LAST], [40000001], [FIRST, 40000010]], ids=str
 )
 def test_log_rows_that_were_deleted(job: Job, numbers: Sequence[int]) -> None:
-    tamper(job, "DELETE FROM cleanup.change_log WHERE run_id = 1 AND finding_number = ANY (%s)", list(numbers))
+    job.tamper("DELETE FROM cleanup.change_log WHERE run_id = 1 AND finding_number = ANY (%s)", list(numbers))
     behind = {number + 1 for number in numbers if number not in (LAST - 1, LAST, 40000010)}
     missing = [(number, "the log row is missing") for number in numbers]
     unproved = [(number, "the log row can not be proved without the one before it") for number in behind]
@@ -150,7 +148,7 @@ def test_log_rows_that_were_deleted(job: Job, numbers: Sequence[int]) -> None:
 
 
 def test_a_whole_log_that_was_deleted(job: Job) -> None:
-    deleted = tamper(job, "DELETE FROM cleanup.change_log WHERE run_id = 1 RETURNING finding_number")
+    deleted = job.tamper("DELETE FROM cleanup.change_log WHERE run_id = 1 RETURNING finding_number")
     assert problems(job) == [(number, "the log row is missing") for (number,) in sorted(deleted, key=str)]
 
 
@@ -162,8 +160,8 @@ def test_a_whole_log_that_was_deleted(job: Job) -> None:
 def test_two_log_rows_that_were_swapped(job: Job, one: int, other: int) -> None:
     swap = """UPDATE cleanup.change_log SET finding_number = CASE finding_number WHEN %s THEN -1 ELSE %s END
                WHERE run_id = 1 AND finding_number IN (%s, %s)"""
-    tamper(job, swap, one, one, one, other)
-    tamper(job, "UPDATE cleanup.change_log SET finding_number = %s WHERE run_id = 1 AND finding_number = -1", other)
+    job.tamper(swap, one, one, one, other)
+    job.tamper("UPDATE cleanup.change_log SET finding_number = %s WHERE run_id = 1 AND finding_number = -1", other)
     assert problems(job) == [
         (one, f"the log row was swapped with that of finding {other}"),
         (other, f"the log row was swapped with that of finding {one}"),
@@ -173,8 +171,7 @@ def test_two_log_rows_that_were_swapped(job: Job, one: int, other: int) -> None:
 def test_two_log_rows_whose_contents_were_swapped(job: Job) -> None:
     """The chain values stay in their order; everything else changes places."""
     columns = ", ".join(name for name in LOG_COLUMNS if name not in ("finding_number", "chain"))
-    tamper(
-        job,
+    job.tamper(
         f"""UPDATE cleanup.change_log AS g SET ({columns}) = (
                 SELECT {columns} FROM cleanup.change_log AS o
                  WHERE o.run_id = 1 AND o.finding_number = {FIRST + LAST} - g.finding_number)
@@ -188,8 +185,7 @@ def test_two_log_rows_whose_contents_were_swapped(job: Job) -> None:
 
 def add_row(job: Job, number: int, like: int = MIDDLE) -> None:
     columns = ", ".join(name for name in LOG_COLUMNS if name != "finding_number")
-    tamper(
-        job,
+    job.tamper(
         f"INSERT INTO cleanup.change_log (run_id, finding_number, {columns})"
         f" SELECT run_id, %s, {columns} FROM cleanup.change_log WHERE run_id = 1 AND finding_number = %s",
         number,
@@ -219,8 +215,7 @@ def test_a_log_row_that_was_added_with_a_chain_value_that_fits(job: Job) -> None
         rows = [row for row in all_log_rows(connection, 2) if row.finding_number < number]
     forged = link(rows[-1].chain, digest_of(rows[-1]))
     columns = ", ".join(name for name in LOG_COLUMNS if name not in ("finding_number", "chain"))
-    tamper(
-        job,
+    job.tamper(
         f"INSERT INTO cleanup.change_log (run_id, finding_number, chain, {columns})"
         f" SELECT run_id, %s, %s, {columns} FROM cleanup.change_log WHERE run_id = 2 AND finding_number = %s",
         number,
@@ -234,17 +229,17 @@ def test_a_log_row_that_was_added_with_a_chain_value_that_fits(job: Job) -> None
 def test_an_outcome_that_was_changed_or_deleted(job: Job, identifier: int, outcome: str) -> None:
     number = number_of(job, identifier)
     where = "WHERE run_id = 1 AND finding_number = %s"
-    tamper(job, f"UPDATE cleanup.outcome SET outcome = 'exempt_now' {where}", number)
+    job.tamper(f"UPDATE cleanup.outcome SET outcome = 'exempt_now' {where}", number)
     assert problems(job) == [(number, f"the outcome was changed: it was {outcome}, and says exempt_now")]
     put_back(job)
-    tamper(job, f"DELETE FROM cleanup.outcome {where}", number)
+    job.tamper(f"DELETE FROM cleanup.outcome {where}", number)
     assert problems(job) == [(number, "the outcome is missing")]
     put_back(job)
-    tamper(job, f"UPDATE cleanup.outcome SET pass = 2 {where}", number)
+    job.tamper(f"UPDATE cleanup.outcome SET pass = 2 {where}", number)
     ((found, what),) = problems(job)
     assert (found, str(what).partition(",")[0]) == (number, "the outcome says pass 2")
     put_back(job)
-    tamper(job, f"UPDATE cleanup.outcome SET detail = 'none' {where}", number)
+    job.tamper(f"UPDATE cleanup.outcome SET detail = 'none' {where}", number)
     ((found, what),) = problems(job)
     assert found is None
     assert "a detail of its outcomes" in str(what)
@@ -252,28 +247,27 @@ def test_an_outcome_that_was_changed_or_deleted(job: Job, identifier: int, outco
 
 def test_an_outcome_that_was_added(job: Job) -> None:
     add = "INSERT INTO cleanup.outcome (run_id, finding_number, pass, outcome) VALUES (1, %s, 0, 'row_gone')"
-    tamper(job, add, MIDDLE)
+    job.tamper(add, MIDDLE)
     assert problems(job) == [(MIDDLE, "the outcome was added: it is both changed and row_gone")]
     put_back(job)
-    tamper(job, add, NO_SUCH)
+    job.tamper(add, NO_SUCH)
     ((found, what),) = problems(job)
     assert (found, "in no batch" in str(what)) == (NO_SUCH, True)
 
 
 def test_a_deferral_that_was_deleted_or_added(job: Job) -> None:
     numbers = sorted([number_of(job, HELD, 0), number_of(job, HELD, 1)])
-    tamper(job, "DELETE FROM cleanup.deferral WHERE run_id = 1 AND finding_number = %s", numbers[0])
+    job.tamper("DELETE FROM cleanup.deferral WHERE run_id = 1 AND finding_number = %s", numbers[0])
     assert problems(job) == [(numbers[0], "the deferral to pass 1 is missing")]
     put_back(job)
-    tamper(job, "INSERT INTO cleanup.deferral (run_id, pass, finding_number) VALUES (1, 5, %s)", MIDDLE)
+    job.tamper("INSERT INTO cleanup.deferral (run_id, pass, finding_number) VALUES (1, 5, %s)", MIDDLE)
     assert problems(job) == [(MIDDLE, "the deferral to pass 5 was added: no batch of the pass before put it off")]
 
 
 @pytest.mark.parametrize("column", BATCH_COLUMNS)
 def test_one_bit_of_one_batch(job: Job, column: str) -> None:
     kind = dict(columns_of(job.dsn, "batch"))[column]
-    tamper(
-        job,
+    job.tamper(
         f"UPDATE cleanup.batch SET {column} = {flipped(column, kind)}"
         f" WHERE run_id = 1 AND pass = 0 AND after_number = {FIRST - 1}",
     )
@@ -292,8 +286,7 @@ def test_one_bit_of_one_batch(job: Job, column: str) -> None:
 @pytest.mark.parametrize("offset", [0, 1, 11], ids=["first", "second", "last"])
 @pytest.mark.parametrize("with_rows", [False, True], ids=["alone", "with its rows"])
 def test_a_batch_that_was_deleted(job: Job, offset: int, *, with_rows: bool) -> None:
-    ((after, through),) = tamper(
-        job,
+    ((after, through),) = job.tamper(
         """DELETE FROM cleanup.batch WHERE run_id = 1 AND pass = 0 AND after_number =
                (SELECT after_number FROM cleanup.batch WHERE run_id = 1 AND pass = 0 ORDER BY 1 OFFSET %s LIMIT 1)
            RETURNING after_number, through_number""",
@@ -301,7 +294,7 @@ def test_a_batch_that_was_deleted(job: Job, offset: int, *, with_rows: bool) -> 
     )
     if with_rows:
         delete = "DELETE FROM cleanup.change_log WHERE run_id = 1 AND finding_number > %s AND finding_number <= %s"
-        tamper(job, delete, after, through)
+        job.tamper(delete, after, through)
     found = problems(job)
     assert (None, f"the batch of pass 0 after finding {after} is missing") in found
     assert {number for number, _ in found} - {None} == (
@@ -311,8 +304,7 @@ def test_a_batch_that_was_deleted(job: Job, offset: int, *, with_rows: bool) -> 
 
 def test_a_batch_that_was_added(job: Job) -> None:
     columns = ", ".join(BATCH_COLUMNS[3:])
-    tamper(
-        job,
+    job.tamper(
         f"INSERT INTO cleanup.batch (run_id, pass, after_number, through_number, {columns})"
         f" SELECT run_id, pass, through_number - 2, through_number - 1, {columns}"
         f" FROM cleanup.batch WHERE run_id = 1 AND pass = 0 AND after_number = {FIRST - 1}",
@@ -322,12 +314,12 @@ def test_a_batch_that_was_added(job: Job) -> None:
 
 
 def test_a_head_that_was_changed(job: Job) -> None:
-    tamper(job, f"UPDATE cleanup.run SET log_head = {flipped('log_head', 'bytea')} WHERE run_id = 1")
+    job.tamper(f"UPDATE cleanup.run SET log_head = {flipped('log_head', 'bytea')} WHERE run_id = 1")
     assert problems(job) == [(None, "the head of the run was changed: the event of its end recorded another one")]
 
 
 def test_a_planned_number_that_was_changed(job: Job) -> None:
-    tamper(job, "UPDATE cleanup.run SET planned = planned + 1 WHERE run_id = 1")
+    job.tamper("UPDATE cleanup.run SET planned = planned + 1 WHERE run_id = 1")
     assert problems(job) == [(None, "the batches of the run settled 70 findings instead of 71")]
 
 
@@ -348,7 +340,7 @@ def test_a_planned_number_that_was_changed(job: Job) -> None:
     ],
 )
 def test_nonsense_is_named_and_stops_nothing(job: Job, assignment: str) -> None:
-    tamper(job, f"UPDATE cleanup.change_log SET {assignment} WHERE run_id = 1 AND finding_number = {MIDDLE}")
+    job.tamper(f"UPDATE cleanup.change_log SET {assignment} WHERE run_id = 1 AND finding_number = {MIDDLE}")
     (number, what), *behind = problems(job)
     assert (number, str(what).partition(":")[0]) == (MIDDLE, "the log row was changed")
     unproved = [(MIDDLE + 1, "the log row can not be proved without the one before it")]
@@ -360,10 +352,10 @@ def test_nonsense_is_named_and_stops_nothing(job: Job, assignment: str) -> None:
 
 def test_several_at_once_are_all_named(job: Job) -> None:
     where = "WHERE run_id = 1 AND finding_number ="
-    tamper(job, f"UPDATE cleanup.change_log SET salt = '\\x00' {where} {FIRST}")
-    tamper(job, f"DELETE FROM cleanup.change_log {where} {MIDDLE}")
-    tamper(job, f"UPDATE cleanup.change_log SET edits = '[]' {where} 20000003")
-    tamper(job, f"UPDATE cleanup.change_log SET author = NULL {where} 40000002")
+    job.tamper(f"UPDATE cleanup.change_log SET salt = '\\x00' {where} {FIRST}")
+    job.tamper(f"DELETE FROM cleanup.change_log {where} {MIDDLE}")
+    job.tamper(f"UPDATE cleanup.change_log SET edits = '[]' {where} 20000003")
+    job.tamper(f"UPDATE cleanup.change_log SET author = NULL {where} 40000002")
     add_row(job, NO_SUCH, 40000005)
     assert [number for number, _ in problems(job)] == [FIRST, MIDDLE, MIDDLE + 1, NO_SUCH, 20000003, 40000002]
     assert problems(job, 2) == problems(job, 3) == []
@@ -372,7 +364,7 @@ def test_several_at_once_are_all_named(job: Job) -> None:
 def test_who_owns_the_database_can_make_the_log_agree_and_only_a_head_kept_elsewhere_tells(job: Job) -> None:
     """What the chain does not prove, and why heads leave the database."""
     before = job.execute("SELECT encode(log_head, 'hex') FROM cleanup.run WHERE run_id = 1")
-    tamper(job, "UPDATE cleanup.change_log SET edits = '[]' WHERE run_id = 1 AND finding_number = %s", MIDDLE)
+    job.tamper("UPDATE cleanup.change_log SET edits = '[]' WHERE run_id = 1 AND finding_number = %s", MIDDLE)
     assert problems(job) != []
     recompute(job)
     assert problems(job) == []

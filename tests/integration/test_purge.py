@@ -160,13 +160,13 @@ def test_archives_are_listed_until_somebody_deletes_them(job: Job) -> None:
 
 def test_only_a_closed_run_is_purged(job: Job) -> None:
     require_refusal(job, "CLN-110", "no run 7", words=("purge", 7))
-    job.execute("UPDATE cleanup.run SET state = 'interrupted', finished_at = NULL, log_head = NULL")
+    job.tamper("UPDATE cleanup.run SET state = 'interrupted', finished_at = NULL, log_head = NULL")
     require_refusal(job, "CLN-112", "run 1 is interrupted", words=("purge", 1, *FORCE))
 
 
 def test_no_log_is_purged_while_a_rollback_reads_the_logs(job: Job) -> None:
     rollback = job.roll_back(Answer(0, '{"run_id": 1}', ""))
-    job.execute(
+    job.tamper(
         "UPDATE cleanup.run SET state = 'interrupted', finished_at = NULL, log_head = NULL WHERE kind = 'rollback'"
     )
     require_refusal(job, "CLN-115", f"rollback run {rollback.number('run_id')} is open", words=("purge", 1, *FORCE))

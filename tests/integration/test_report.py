@@ -117,7 +117,7 @@ def _require_spreads(job: Job, details: Report, changed: str) -> None:
 
 
 def test_sums_that_do_not_agree_make_no_report(job: Job) -> None:
-    job.execute("DELETE FROM cleanup.finding WHERE finding_number = (SELECT min(finding_number) FROM cleanup.finding)")
+    job.tamper("DELETE FROM cleanup.finding WHERE finding_number = (SELECT min(finding_number) FROM cleanup.finding)")
     answer = job.call("report", 1)
     assert answer.status == 70
     assert "does not add up: values with links or problems" in answer.err
@@ -231,7 +231,7 @@ def _hidden(text: str) -> set[str]:
 
 def test_an_unfinished_plan_says_so_on_its_first_line(job: Job) -> None:
     # As an interrupted scan leaves it: what is done is there, and there is no digest.
-    job.execute("UPDATE cleanup.plan SET state = 'scanning', finished_at = NULL, digest = NULL, findings_digest = NULL")
+    job.tamper("UPDATE cleanup.plan SET state = 'scanning', finished_at = NULL, digest = NULL, findings_digest = NULL")
     first = job.done("report", 1).out.splitlines()[0]
     assert first.startswith("THIS PLAN IS SCANNING")
     job.done("report", 1, "--html", "plan.html")

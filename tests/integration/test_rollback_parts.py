@@ -164,7 +164,7 @@ def test_a_conflict_names_row_column_link_and_texts(job: Job, run: Answer) -> No
 def test_an_open_rollback_of_another_part_is_in_the_way(job: Job, run: Answer) -> None:
     part = back(job, run, "--platform", "taobao")
     # As after a kill: the rollback is open again.
-    job.execute(
+    job.tamper(
         "UPDATE cleanup.run SET state = 'running', finished_at = NULL, log_head = NULL WHERE run_id = %s",
         part.number("run_id"),
     )
