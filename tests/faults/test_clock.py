@@ -101,7 +101,7 @@ def test_an_approval_runs_out_by_the_clock_of_the_server(make_site: MakeSite, fa
     site = make_site(ROWS, PACE)
     work = Work(site, "apply", faults, f"client's clock a day {'ahead' if error > BEHIND else 'behind'}: approval")
     ends = "now() + interval '12 hours'" if error == AHEAD else "now() - interval '12 hours'"
-    site.do(f"UPDATE cleanup.approval SET approved_at = now() - interval '1 day', expires_at = {ends}")
+    site.tamper(f"UPDATE cleanup.approval SET approved_at = now() - interval '1 day', expires_at = {ends}")
     with wrong_clock(error):
         ended = work.start().end()
     if error == BEHIND:
