@@ -29,6 +29,7 @@ EDITS = (
     Edit(AFTER.index(MARK), TAOBAO, MARK, 0, "taobao/product/redact"),
     Edit(AFTER.rindex(MARK), TMALL, MARK, 1, "tmall/product/redact"),
 )
+ALL = Selection()
 FAMILY = frozenset({1, 2, 3, 4})
 PLACE = datetime(2021, 8, 2, tzinfo=UTC)
 
@@ -58,7 +59,7 @@ def judged(
     item: LogRow,
     text: str | None,
     later: Sequence[LogRow] = (),
-    selection: Selection = Selection(),
+    selection: Selection = ALL,
     column_format: ColumnFormat = ColumnFormat.TEXT,
 ) -> Verdict:
     column = TextColumn(0, "body", column_format, (), "text", None)
