@@ -39,10 +39,11 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class RunGate:
-    """A run's state beside what was asked of it."""
+    """A run's state beside what was asked of it, and whether its signals let it go on."""
 
     state: RunState
     control: Control
+    may_write: bool
 
 
 def lock_control(connection: Connection, run_id: int) -> Control:
@@ -70,5 +71,5 @@ def look_at_gate(connection: Connection, run_id: int) -> RunGate:
     """A run's state, and what was asked of it; the run is there."""
     row = connection.execute(run_statement("controls.gate", run_id), {"run_id": run_id}).fetchone()
     assert row is not None
-    state, *asked = row
-    return RunGate(RunState(state), Control(*asked))
+    state, *asked, may_write = row
+    return RunGate(RunState(state), Control(*asked), may_write)

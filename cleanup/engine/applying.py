@@ -91,7 +91,7 @@ def apply_plan(
         order = _Order(job, replace(place, newest_first=newest_first), until)
         try:
             kind = RunJob[_Order] if canary is None else CanaryJob[_Order]
-            return kind(job, database, place.run_id, on_tick).work(_apply_lane, order)
+            return kind(job, database, place, APPLICATION_NAME, on_tick).work(_apply_lane, order)
         except CanaryReached:
             raise stand_still(database, place.run_id) from None
         except DriftTooHigh:

@@ -1,7 +1,8 @@
-"""The gate before each batch of a lane: what was asked of the run, and whether the lane may go on.
+"""The gate before each batch of a lane: what was asked of the run, what its signals say, and whether it may go on.
 
 The gate itself stands in the statement that opens a batch, so it costs nothing while it is open: a lane says which
-revision of the control it knows, and is sent back where that is not the newest. Only then does it look why.
+revision of the control it knows, and is sent back where that is not the newest, or where the job that watches the
+signals holds the run. Only then does it look why.
 """
 
 from enum import Enum, auto
@@ -42,4 +43,4 @@ class Gate:
         self.pace, _ = with_settings(self._configured, Throttle(), gate.control.settings)
         if gate.state is not RunState.RUNNING or gate.control.wish is Wish.CANCEL:
             return Passage.ENDED
-        return Passage.HELD if gate.control.wish is Wish.PAUSE else Passage.OPEN
+        return Passage.OPEN if gate.may_write and gate.control.wish is Wish.GO else Passage.HELD

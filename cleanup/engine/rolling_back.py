@@ -49,7 +49,7 @@ def roll_back(job: Job, source_run_id: int, selection: Selection, on_tick: Calla
         order = database.transact(lambda connection: _open_rollback(connection, job, source_run_id, selection))
         run_id = order.place.run_id
         get_logger().info("run.started", run=run_id, source=source_run_id, lanes=job.config.pace.lanes)
-        return RunJob[_Order](job, database, run_id, on_tick).work(_rollback_lane, order)
+        return RunJob[_Order](job, database, order.place, APPLICATION_NAME, on_tick).work(_rollback_lane, order)
     finally:
         database.close()
 

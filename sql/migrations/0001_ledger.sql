@@ -210,6 +210,29 @@ CREATE TABLE cleanup.control (
 COMMENT ON COLUMN cleanup.control.revision IS 'Rises with every change: a batch opens only for a lane that knows the newest.';
 COMMENT ON COLUMN cleanup.control.settings IS 'What takes the place of the config''s pace and throttle; the events say who set what, and why.';
 
+-- What the job that watches a run found last. It is written once a second or two, so a page has room for the next
+-- versions beside it; whoever is not heard of for a while does not hold the word.
+CREATE TABLE cleanup.throttle (
+    run_id     bigint PRIMARY KEY REFERENCES cleanup.run,
+    reason     text,
+    since      timestamptz NOT NULL,
+    signals    jsonb NOT NULL,
+    wal_bytes_per_second bigint,
+    not_before timestamptz NOT NULL,
+    reader     text NOT NULL,
+    read_at    timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 20);
+COMMENT ON COLUMN cleanup.throttle.reason IS 'Why no batch opens; NULL where nothing speaks against one.';
+COMMENT ON COLUMN cleanup.throttle.not_before IS 'The WAL limit: the next batch has to wait for so long.';
+
+-- Whether a batch of the run may open as far as its signals go: a word that is old counts as bad news.
+CREATE FUNCTION cleanup.may_write(of_run bigint) RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM cleanup.throttle AS t
+                    WHERE t.run_id = of_run AND t.reason IS NULL AND t.not_before <= clock_timestamp()
+                      AND t.read_at > clock_timestamp() - interval '15 seconds')
+$$;
+
 -- A batch: the rows written in one transaction. Its key says where it starts, and is inserted before any work:
 -- whoever tries the same batch again waits here for the first attempt's fate.
 CREATE TABLE cleanup.batch (

@@ -1,8 +1,8 @@
 -- name: open
 -- First in its transaction: whoever tries the same batch again waits here until this attempt is decided.
--- No row means that another lane has taken the chunk over, that the run is not running any more, that somebody has
--- asked something of it that the lane does not know yet, or that the batch would leave a gap: after a failover to a
--- standby that lacked commits, the ledger knows of less than the lane does.
+-- No row means that another lane has taken the chunk over, that the run is not running any more, that somebody has asked
+-- something of it that the lane does not know yet, that a signal holds it, or that the batch would leave a gap: after a
+-- failover to a standby that lacked commits, the ledger knows of less than the lane does.
 INSERT INTO cleanup.batch (run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings)
 SELECT c.run_id, c.pass, %(after_number)s, %(through_number)s, c.chunk_number, c.attempt, %(lane)s, %(findings)s
   FROM cleanup.run_chunk AS c
@@ -10,6 +10,7 @@ SELECT c.run_id, c.pass, %(after_number)s, %(through_number)s, c.chunk_number, c
  WHERE c.run_id = %(run_id)s AND c.chunk_number = %(chunk_number)s AND c.attempt = %(attempt)s AND c.state = 'claimed'
    AND c.pass = %(pass)s
    AND coalesce((SELECT k.revision FROM cleanup.control AS k WHERE k.run_id = c.run_id), 0) = %(revision)s
+   AND cleanup.may_write(c.run_id)
    AND coalesce((SELECT b.through_number FROM cleanup.batch AS b
                   WHERE b.run_id = c.run_id AND b.pass = c.pass
                     AND b.after_number >= c.after_number AND b.after_number < %(after_number)s

@@ -21,6 +21,6 @@ UPDATE cleanup.control SET settings = %(settings)s, revision = revision + 1 WHER
 -- name: gate
 -- Whether a lane may go on, and at which pace: looked at by lanes that a batch has sent back, and by the job.
 SELECT r.state, coalesce(k.wish, 'go'), coalesce(k.revision, 0), coalesce(k.settings, '{}'), k.reason, k.asked_by, k.asked_as,
-       k.asked_at
+       k.asked_at, cleanup.may_write(r.run_id)
   FROM cleanup.run AS r LEFT JOIN cleanup.control AS k ON k.run_id = r.run_id
  WHERE r.run_id = %(run_id)s;
