@@ -35,7 +35,7 @@ GRANT USAGE ON SCHEMA cleanup TO cleanup_planner, cleanup_approver, cleanup_oper
 
 -- Everybody reads everything but the removed links. Partitions need no rights of their own: the whole table's count.
 GRANT SELECT ON cleanup.migration, cleanup.plan, cleanup.plan_leaf, cleanup.plan_column, cleanup.chunk, cleanup.finding,
-    cleanup.review, cleanup.review_decision, cleanup.approval, cleanup.run, cleanup.run_chunk, cleanup.control, cleanup.batch, cleanup.outcome, cleanup.conflict,
+    cleanup.review, cleanup.review_decision, cleanup.approval, cleanup.run, cleanup.run_chunk, cleanup.control, cleanup.throttle, cleanup.batch, cleanup.outcome, cleanup.conflict,
     cleanup.deferral, cleanup.event, cleanup.export, cleanup.purge, cleanup.restoration
     TO cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
 GRANT SELECT (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, logged_at)
@@ -64,7 +64,7 @@ GRANT INSERT (plan_id, source_run_id, selection, digest, approver, ticket, expir
 -- The operator runs what was signed, and adds to the log.
 GRANT INSERT (kind, plan_id, source_run_id, selection, planned, approval_id, code_version, retention_days),
       UPDATE (state, finished_at, log_head) ON cleanup.run TO cleanup_operator;
-GRANT INSERT, UPDATE ON cleanup.run_chunk, cleanup.control TO cleanup_operator;
+GRANT INSERT, UPDATE ON cleanup.run_chunk, cleanup.control, cleanup.throttle TO cleanup_operator;
 GRANT INSERT (run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings),
       UPDATE (outcomes, span_outcomes, edited, log_rows, head, lock_ms) ON cleanup.batch TO cleanup_operator;
 GRANT INSERT ON cleanup.outcome, cleanup.conflict, cleanup.deferral, cleanup.change_log TO cleanup_operator;
@@ -88,7 +88,8 @@ COMMIT;
 --
 --     GRANT SET ON PARAMETER session_replication_role TO cleanup_operator;
 --
--- Some of `check` reads what only monitoring roles may see, and says so where it can not:
+-- Some of `check` reads what only monitoring roles may see, and says so where it can not; so do the signals of a run,
+-- which waits for one that it can not read until the config accepts it by name:
 --
 --     GRANT pg_monitor TO cleanup_operator;
 --

@@ -411,8 +411,8 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION cleanup.lock_plans() FROM PUBLIC;
 
--- What a batch of a rehearsal needs to be opened: an approval, a run and a claimed chunk, all numbered 0, and gone with
--- the rollback. With its owner's rights, since who rehearses may not sign; no digest is the one of this approval.
+-- What a batch of a rehearsal needs to be opened: an approval, a run that no signal holds and a claimed chunk, all
+-- numbered 0, and gone with the rollback. With its owner's rights, since who rehearses may not sign; no digest is the one of this approval.
 CREATE FUNCTION cleanup.set_up_rehearsal(of_plan bigint, chunk int, leaf int, after_finding bigint, through_finding bigint,
                                          for_attempt int) RETURNS void LANGUAGE sql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -423,7 +423,10 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     started AS (
         INSERT INTO cleanup.run (run_id, kind, plan_id, approval_id, planned, retention_days, code_version) OVERRIDING SYSTEM VALUE
         SELECT 0, 'apply', s.plan_id, s.approval_id, 0, 0, 'rehearsal' FROM signed AS s
-        RETURNING run_id)
+        RETURNING run_id),
+    watched AS (
+        INSERT INTO cleanup.throttle (run_id, since, signals, not_before, reader)
+        SELECT r.run_id, clock_timestamp(), '[]', '-infinity', 'rehearsal' FROM started AS r)
     INSERT INTO cleanup.run_chunk (run_id, chunk_number, leaf_number, after_number, through_number, state, attempt, lease_until,
                                    lease_pid, lease_backend)
     SELECT r.run_id, chunk, leaf, after_finding, through_finding, 'claimed', for_attempt, 'infinity', pg_backend_pid(),
