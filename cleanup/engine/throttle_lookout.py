@@ -61,7 +61,7 @@ class Lookout:
         self.pace: Pace = job.config.pace
         self._job = job
         self._run_id = run_id
-        self._database = Database(job.dsn, application_name)
+        self._database = Database(job.dsn, application_name, patient=True)
         self._signals = SignalReader(job, oids, application_name)
         self._budget = WalBudget()
         self._reader = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex[:8]}"

@@ -32,7 +32,9 @@ def slow_site(make_site: MakeSite, dsn: str, **settings: object) -> Site:
 def replay_paused(standby: Server) -> Iterator[None]:
     with psycopg.connect(standby.dsn(), autocommit=True) as connection:
         connection.execute("SELECT pg_wal_replay_pause()")
-        wait_for("the pause", lambda: connection.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() == ("paused",))
+        wait_for(
+            "the pause", lambda: connection.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() == ("paused",)
+        )
         try:
             yield
         finally:

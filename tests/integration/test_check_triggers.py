@@ -215,6 +215,7 @@ def test_a_role_that_was_granted_no_more_than_it_needs_runs_without_triggers(fre
         "GRANT UPDATE (body) ON post TO {role}",
         "GRANT ALL ON SCHEMA cleanup TO {role}",
         "GRANT SET ON PARAMETER session_replication_role TO {role}",
+        "GRANT pg_monitor TO {role}",
     )
     with fresh.role(*grants) as role:
         # The run adds a partition to the log, which its owner alone may do as long as no function does it for others.
