@@ -10,7 +10,7 @@ import pytest
 from cleanup.demo.server import Server, StopMode
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Process, Site, wait_for
-from tests.faults.work import EVERY_VERB, Work
+from tests.faults.work import APPLY_AND_LONG, EVERY_VERB, Work
 from tests.plugins.fault_table import Faults
 
 UNREACHABLE: Final = 5
@@ -93,9 +93,7 @@ def test_the_server_is_stopped_at_once_and_comes_back(
 
 
 @heavy
-@pytest.mark.parametrize(
-    "verb", ["apply", *(pytest.param(verb, marks=pytest.mark.long) for verb in ("plan", "rollback"))]
-)
+@pytest.mark.parametrize("verb", APPLY_AND_LONG)
 def test_a_server_that_stays_away_ends_the_job_and_the_same_command_goes_on(
     make_site: MakeSite, own_server: Server, faults: Faults, verb: str
 ) -> None:

@@ -17,7 +17,7 @@ from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, wait_for
 from tests.faults.said import events
 from tests.faults.stepping import Stepping
-from tests.faults.work import WITH_LANES, Work
+from tests.faults.work import APPLY_AND_LONG, WITH_LANES, Work
 from tests.integration.standbys import standby_of
 from tests.plugins.fault_table import Faults
 
@@ -71,7 +71,7 @@ def pair(make_site: MakeSite, primary: Server, major: int, rows: int) -> Iterato
 
 
 @heavy
-@pytest.mark.parametrize("verb", WITH_LANES)
+@pytest.mark.parametrize("verb", APPLY_AND_LONG)
 def test_a_synchronous_standby_takes_over(
     make_site: MakeSite, own_server: Server, faults: Faults, major: int, verb: str
 ) -> None:

@@ -9,14 +9,14 @@ import pytest
 from cleanup.demo.server import Server
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Row, Site, wait_for
-from tests.faults.work import EVERY_VERB, WITH_LANES, Work
+from tests.faults.work import APPLY_AND_LONG, EVERY_VERB, WITH_LANES, Work
 from tests.plugins.fault_table import Faults
 from tests.plugins.pooler import Pooler, StartPooler
 
 LANES: Final = 2
 PACE: Final = Pace(lanes=LANES, chunk_rows=40, batch_rows_max=8)
 # More than the job ever has open, fewer than its lanes and itself, and a single one.
-POOL_SIZES: Final = (10, LANES, 1)
+POOL_SIZES: Final = (10, pytest.param(LANES, marks=pytest.mark.long), 1)
 STATE: Final = """
 SELECT name, setting FROM pg_settings WHERE source = 'session' AND name NOT LIKE 'transaction_%'
            AND name NOT IN ('application_name', 'client_encoding')
@@ -75,7 +75,7 @@ def test_the_pool_is_killed_and_comes_back(
 
 
 @heavy
-@pytest.mark.parametrize("verb", WITH_LANES)
+@pytest.mark.parametrize("verb", APPLY_AND_LONG)
 def test_a_job_behind_a_pool_is_killed(
     make_site: MakeSite, server: Server, start_pooler: StartPooler, faults: Faults, verb: str
 ) -> None:

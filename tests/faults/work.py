@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
+import pytest
+
 from tests.faults.jobs import Ended, Process, Site
 from tests.faults.measuring import Peace, differing_rows, measure_plan, measure_run, undisturbed
 from tests.faults.stepping import in_this_process
@@ -10,6 +12,8 @@ from tests.plugins.fault_table import FaultCase, Faults, Measured
 
 WRITERS: Final = ("apply", "rollback")
 WITH_LANES: Final = ("plan", *WRITERS)
+# Where one verb stands for the others, since a case takes long: these are among the long tests.
+APPLY_AND_LONG: Final = ("apply", *(pytest.param(verb, marks=pytest.mark.long) for verb in ("plan", "rollback")))
 # In the order in which a job uses them, so that each finds what the one before it has made.
 EVERY_VERB: Final = ("plan", "apply", "verify", "rollback")
 
