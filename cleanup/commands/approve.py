@@ -86,6 +86,12 @@ class _Subject:
     digest: bytes
     report: str
 
+    @property
+    def name(self) -> str:
+        """What it is, in two words."""
+        run_id = self.approved.source_run_id
+        return f"plan {self.approved.plan_id}" if run_id is None else f"this rollback of run {run_id}"
+
 
 def _subject(
     connection: Connection, job: Job, plan_id: int | None, source_run_id: int | None, selection: Selection
@@ -107,7 +113,7 @@ def _subject(
 def _sign(connection: Connection, job: Job, subject: _Subject, typed: str, approver: str, ticket: str) -> Approval:
     if _bytes_of(typed) != subject.digest:
         raise DigestDiffers(
-            f"{typed!r} is not the digest of what is to be approved",
+            f"{typed!r} is not the digest of {subject.name}",
             hint=f"read `{subject.report}` and give the digest at its end.",
         )
     if job.config.approval.four_eyes and subject.approved.source_run_id is None:
