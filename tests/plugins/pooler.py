@@ -71,6 +71,13 @@ class _Program:
         )
         return answer.returncode == 0
 
+    def copied_to(self, folder: Path) -> "_Program":
+        """The same where everybody can reach it: whoever it runs as may not enter the folder of the tests."""
+        if self.libraries is None:
+            return self
+        shutil.copytree(self.libraries, folder / "lib")
+        return _Program(Path(shutil.copy(self.path, folder)), folder / "lib")
+
 
 @dataclass(slots=True)
 class Pooler:
@@ -100,6 +107,7 @@ class Pooler:
                 folder=self.folder,
             )
             (self.folder / "pgbouncer.ini").write_text(config, encoding="utf-8")
+            self.program = self.program.copied_to(self.folder)
             if user is not None:
                 os.chown(self.folder, user.user_id, user.group_id)
         self._process = subprocess.Popen(
