@@ -301,9 +301,15 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL for the whole group: coordinator and lanes."""
-        with contextlib.suppress(ProcessLookupError):
+        if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+            self.process.wait()
+            return
+        # It was waited for, so its number, and its group's, may be somebody else's by now: only lanes are ended.
+        for one in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if os.getpgid(one.pid) == self.process.pid and "multiprocessing" in " ".join(one.cmdline()):
+                    one.kill()
 
     def signal(self, number: signal.Signals) -> None:
         """A signal for the coordinator alone."""
