@@ -214,6 +214,7 @@ def test_a_role_that_was_granted_no_more_than_it_needs_runs_without_triggers(fre
         WRITES_LEDGER,
         "GRANT UPDATE (body) ON post TO {role}",
         "GRANT ALL ON SCHEMA cleanup TO {role}",
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA cleanup TO {role}",
         "GRANT SET ON PARAMETER session_replication_role TO {role}",
         "GRANT pg_monitor TO {role}",
     )

@@ -14,7 +14,7 @@ import pytest
 
 from cleanup.config_file import load_config
 from cleanup.db.selection import Selection
-from cleanup.engine import applying, planning, rolling_back
+from cleanup.engine import applying, planning, rolling_back, run_job
 from cleanup.engine.job import Job as EngineJob
 from cleanup.links.logged_edits import decode_edits
 from cleanup.links.policy import load_policy
@@ -76,7 +76,7 @@ class World:
 @pytest.fixture
 def world(database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """An empty table, a ledger, and lanes that are functions."""
-    for module in (planning, applying, rolling_back):
+    for module in (planning, run_job):
         monkeypatch.setattr(module, "run_lanes", one_lane_here)
     job = Job(database_dsn, tmp_path, CONFIG)
     job.execute(SCHEMA)

@@ -309,7 +309,7 @@ def rights(site: Site, group: str, table: str) -> set[str]:
 def test_nobody_may_change_or_delete_evidence_and_the_auditor_reads_all_of_it(site: Site, done: Done) -> None:
     del done
     twice = {"plan": PLANNER, "approval": APPROVER, "run": OPERATOR, "batch": OPERATOR}
-    writers = {"chunk": PLANNER, "run_chunk": OPERATOR, "control": OPERATOR} | twice
+    writers = {"chunk": PLANNER, "run_chunk": OPERATOR, "control": OPERATOR, "throttle": OPERATOR} | twice
     for table in ledger_tables(site, partitions=False):
         held = {group: rights(site, group, table) for group in GROUPS}
         assert held[AUDITOR] == {"SELECT"}, table
