@@ -96,6 +96,9 @@ def test_a_long_transaction_of_others_holds_the_run(database_dsn: str, make_site
     with site.connect() as author:
         author.execute("BEGIN")
         author.execute("SELECT pg_current_xact_id()")
+        # Beyond the limit before the run's first look, or its first batch would be on its way.
+        old = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND now() - xact_start > interval '1.5 s'"
+        wait_for("an old transaction", lambda: site.number(old, author.info.backend_pid) == 1)
         process = site.start("apply", str(plan))
         reason = held(site, process, "long_transaction")
         pid = author.info.backend_pid
