@@ -21,7 +21,7 @@ from cleanup.db.batches import Settlement
 from cleanup.db.change_log import LogEntry
 from cleanup.db.tables import Fingerprint
 from cleanup.db.targets import Key, Target
-from cleanup.engine.chain import CHAIN_START, SALT_BYTES, BatchContent, Written, link, row_digest, seal
+from cleanup.engine.chain import CHAIN_START, SALT_BYTES, BatchContent, link, row_digest, seal
 from cleanup.engine.spans import value_hash, value_id
 from cleanup.engine.verdicts import Change, Judge, Outcome, SomeItem, Verdict
 from cleanup.errors import InvariantBroken, PlanStale
@@ -201,30 +201,24 @@ class Batch(Generic[SomeItem]):
         entries: list[LogEntry] = []
         previous = CHAIN_START
         for item, _, change, hash_after, outcome in written:
-            row = Written(
+            number, salt = item.finding_number, secrets.token_bytes(SALT_BYTES)
+            edits = encode_edits(change.edits, change.after or "")
+            identity = value_id(self._target.table.name, self._names[item.column_number], item.key)
+            hash_before = value_hash(change.before)
+            digest = row_digest(
+                item,
                 run_id=self._place.run_id,
                 run_pass=self._place.run_pass,
                 outcome=outcome.value,
-                identity=value_id(self._target.table.name, self._names[item.column_number], item.key),
-                hash_before=value_hash(change.before),
-                hash_after=hash_after,
-                salt=secrets.token_bytes(SALT_BYTES),
-                edits=encode_edits(change.edits, change.after or ""),
+                identity=identity,
+                hashes=(hash_before, hash_after),
+                salt=salt,
+                edits=edits,
                 logged_at=locked_at,
             )
-            previous = link(previous, row_digest(item, row))
+            previous = link(previous, digest)
             entries.append(
-                LogEntry(
-                    item.finding_number,
-                    row.outcome,
-                    row.identity,
-                    row.hash_before,
-                    row.hash_after,
-                    row.salt,
-                    row.edits,
-                    previous,
-                    row.logged_at,
-                )
+                LogEntry(number, outcome.value, identity, hash_before, hash_after, salt, edits, previous, locked_at)
             )
         return entries
 

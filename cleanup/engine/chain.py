@@ -14,42 +14,32 @@ CHAIN_START: Final = b"\x00" * 32
 SALT_BYTES: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a log row says of the change itself; `identity` is the value's number."""
+def row_digest(
+    place: Item,
+    *,
+    run_id: int,
+    run_pass: int,
+    outcome: str,
+    identity: int,
+    hashes: tuple[bytes, bytes],
+    salt: bytes,
+    edits: str,
+    logged_at: datetime,
+) -> bytes:
+    """A hash over every column of a log row but the chain; `identity` is the value's number, `hashes` before and after.
 
-    run_id: int
-    run_pass: int
-    outcome: str
-    identity: int
-    hash_before: bytes
-    hash_after: bytes
-    salt: bytes
-    edits: str
-    logged_at: datetime
-
-
-def row_digest(place: Item, written: Written) -> bytes:
-    """A hash over every column of a log row but the chain. Texts enter salted: nobody can guess a short link by it."""
-    return _hash(
-        [
-            written.run_id,
-            written.run_pass,
-            place.finding_number,
-            place.leaf_number,
-            place.column_number,
-            list(place.key),
-            _instant(place.created_at),
-            place.author,
-            written.outcome,
-            written.identity,
-            written.hash_before.hex(),
-            written.hash_after.hex(),
-            written.salt.hex(),
-            hashlib.sha256(written.salt + written.edits.encode()).hexdigest(),
-            _instant(written.logged_at),
-        ]
-    )
+    Texts enter salted, so that nobody can guess a short link by it. Every part has its length or an end of its own,
+    so that no two rows look alike.
+    """
+    before, after = hashes
+    numbers = (run_id, run_pass, place.finding_number, place.leaf_number, place.column_number, identity)
+    instants = f"{_instant(place.created_at)} {_instant(logged_at)}"
+    texts = " ".join([_part(text) for text in (outcome, place.author, *place.key)])
+    sizes = f"{len(before)} {len(after)} {len(salt)}"
+    content = f"{numbers} {instants} {sizes} {texts}".encode()
+    return hashlib.sha256(
+        b"".join((content, before, after, salt, hashlib.sha256(salt + edits.encode()).digest()))
+    ).digest()
 
 
 def link(previous: bytes, digest: bytes) -> bytes:
@@ -112,6 +102,11 @@ def run_head(batches: Iterable[BatchRow]) -> bytes:
         place = [batch.run_pass, batch.after_number, batch.through_number]
         running.update(_hash([*place, _hex(batch.head), _hex(batch.lock_ms), _instant(batch.written_at)]))
     return running.digest()
+
+
+def _part(text: object) -> str:
+    # What is no text is NULL, or what a tampered key holds.
+    return f"{len(text)}:{text}" if isinstance(text, str) else f"!{text!r}"
 
 
 def _instant(at: datetime | None) -> str | None:

@@ -1,7 +1,6 @@
 """Naming what is wrong with a log: which finding's row, outcome or deferral does not let its batch prove itself."""
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -13,6 +12,7 @@ from cleanup.db.connection import Connection
 from cleanup.db.log_proof import ConflictRow, DeferralRow, OutcomeRow, PlannedValue, deferral_rows, planned_values
 from cleanup.db.runs import Run
 from cleanup.engine.chain import CHAIN_START, link
+from cleanup.engine.log_batches import beside_the_rows, end_of
 from cleanup.engine.log_chains import LogProblem, digest_of
 from cleanup.engine.log_walk import BatchWalk, LedgerRow
 from cleanup.engine.spans import value_id
@@ -87,7 +87,7 @@ class Blame:
         missing = self._note_missing(walk, rows, planned)
         doubled = self._note_surplus(walk, rows, planned)
         self._note_unlinked(walk, rows, missing, doubled)
-        self._failed.append((batch, *_beside_the_rows(walk, rows)))
+        self._failed.append((batch, *beside_the_rows(walk, rows)))
 
     def problems(self) -> Iterator[LogProblem]:
         """What was found, by finding."""
@@ -165,7 +165,7 @@ class Blame:
             if planned and number not in planned:
                 self._suspects[number] = (row, "the log row was added: there is no such finding to change")
             elif number in unchanged:
-                without = walk.sealed(_end_of(one for one in rows if one is not row), walk.unchanged)
+                without = walk.sealed(end_of(one for one in rows if one is not row), walk.unchanged, walk.conflicts)
                 added = "log row" if without == walk.batch.head else "outcome"
                 outcome = unchanged[number].outcome
                 self._others.append((number, f"the {added} was added: it is both changed and {outcome}"))
@@ -188,7 +188,7 @@ class Blame:
                 if place + 1 < len(rows):
                     only_its_chain = link(derived[place], digests[place + 1]) == rows[place + 1].chain
                 else:
-                    only_its_chain = walk.sealed(derived[place], walk.unchanged) == walk.batch.head
+                    only_its_chain = walk.sealed(derived[place], walk.unchanged, walk.conflicts) == walk.batch.head
                 is_behind_a_gap = any(behind < gone < number for gone in missing)
                 self._unlinked.append(_Unlinked(row, digests[place], behind, only_its_chain, is_behind_a_gap))
             behind = number
@@ -237,35 +237,3 @@ class Blame:
                     moved[number] = other
                     break
         return moved
-
-
-def _end_of(rows: Iterator[LogRow] | Sequence[LogRow]) -> bytes:
-    value = CHAIN_START
-    for row in rows:
-        value = link(value, digest_of(row))
-    return value
-
-
-def _beside_the_rows(walk: BatchWalk, rows: Sequence[LogRow]) -> tuple[int | None, str]:
-    """What to blame where every row is there and linked: an outcome, a conflict, or what the batch says of itself."""
-    batch = walk.batch
-    said = Counter(batch.outcomes or {})
-    found = Counter(row.outcome for row in rows) + Counter(row.outcome for row in walk.unchanged)
-    chain = _end_of(rows)
-    for place, row in enumerate(walk.unchanged):
-        for other in (said - found) if (found - said)[row.outcome] else ():
-            as_it_was = [*walk.unchanged[:place], replace(row, outcome=other), *walk.unchanged[place + 1 :]]
-            if walk.sealed(chain, as_it_was) == batch.head:
-                return row.finding_number, f"the outcome was changed: it was {other}, and says {row.outcome}"
-    settled = len(rows) + len(walk.unchanged) + len(walk.deferred)
-    counts = (
-        *((outcome, said[outcome], found[outcome]) for outcome in sorted(said | found)),
-        ("log_rows", batch.log_rows or 0, len(rows)),
-        ("findings", batch.findings, settled),
-    )
-    wrong = [f"{what} {says:,} instead of {has:,}" for what, says, has in counts if says != has]
-    name = f"the batch of pass {batch.run_pass} after finding {batch.after_number}"
-    if wrong:
-        return None, f"{name} does not add up: it says {', '.join(wrong)}"
-    what = "what it says of itself was changed, or a detail of its outcomes or conflicts"
-    return None, f"{name} does not fit its head: {what}"

@@ -8,7 +8,7 @@ from typing import Final
 from cleanup.db.batches import BatchRow
 from cleanup.db.change_log import LogRow, page_of_log
 from cleanup.db.connection import Connection
-from cleanup.engine.chain import CHAIN_START, Written, link, row_digest
+from cleanup.engine.chain import CHAIN_START, link, row_digest
 
 _PAGE: Final = 5_000
 _NO_END: Final = 2**63 - 1
@@ -74,18 +74,17 @@ class LogWalk:
 
 def digest_of(row: LogRow) -> bytes:
     """The digest of a log row as it is now."""
-    written = Written(
+    return row_digest(
+        row,
         run_id=row.run_id,
         run_pass=row.run_pass,
         outcome=row.outcome,
         identity=row.value_id,
-        hash_before=row.hash_before,
-        hash_after=row.hash_after,
+        hashes=(row.hash_before, row.hash_after),
         salt=row.salt,
         edits=row.edits,
         logged_at=row.logged_at,
     )
-    return row_digest(row, written)
 
 
 def all_log_rows(connection: Connection, run_id: int) -> Iterator[LogRow]:

@@ -37,10 +37,10 @@ class BatchWalk(BatchEnd):
     @property
     def is_whole(self) -> bool:
         """Whether everything that the batch wrote is as it was written."""
-        return self.is_linked and self.sealed(self.chain, self.unchanged) == self.batch.head
+        return self.is_linked and self.sealed(self.chain, self.unchanged, self.conflicts) == self.batch.head
 
-    def sealed(self, chain: bytes, unchanged: Iterable[OutcomeRow]) -> bytes:
-        """The head that the batch would have with that end of its chain and those outcomes."""
+    def sealed(self, chain: bytes, unchanged: Iterable[OutcomeRow], conflicts: Iterable[ConflictRow]) -> bytes:
+        """The head that the batch would have with that end of its chain, those outcomes and those conflicts."""
         batch = self.batch
         content = BatchContent(
             run_id=batch.run_id,
@@ -56,7 +56,7 @@ class BatchWalk(BatchEnd):
             edited=batch.edited,
             log_rows=batch.log_rows,
             unchanged=[(row.finding_number, row.outcome, row.detail) for row in unchanged],
-            conflicts=[(row.finding_number, row.link_number, row.reason) for row in self.conflicts],
+            conflicts=[(row.finding_number, row.link_number, row.reason) for row in conflicts],
             deferred=self.deferred,
         )
         return seal(chain, content)

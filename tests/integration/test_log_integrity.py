@@ -255,6 +255,23 @@ def test_an_outcome_that_was_added(job: Job) -> None:
     assert (found, "in no batch" in str(what)) == (NO_SUCH, True)
 
 
+def test_a_conflict_that_was_changed_deleted_or_added(job: Job) -> None:
+    ((number, link_number, reason),) = job.execute("SELECT finding_number, link_number, reason FROM cleanup.conflict")
+    place = f"the conflict at link {int(str(link_number)) + 1}"
+    job.tamper("UPDATE cleanup.conflict SET reason = 'overwritten'")
+    assert problems(job, 2) == [(number, f"{place} was changed: it was {reason}, and says overwritten")]
+    put_back(job)
+    job.tamper("DELETE FROM cleanup.conflict")
+    assert problems(job, 2) == [(number, f"{place} is missing")]
+    put_back(job)
+    add = "INSERT INTO cleanup.conflict (run_id, finding_number, link_number, reason) VALUES (2, %s, %s, 'overwritten')"
+    job.tamper(add, number, 7)
+    assert problems(job, 2) == [(number, "the conflict at link 8 was added")]
+    put_back(job)
+    job.tamper(add, NO_SUCH, 0)
+    assert problems(job, 2) == [(NO_SUCH, "the conflict at link 1 was added: no batch settled the finding")]
+
+
 def test_a_deferral_that_was_deleted_or_added(job: Job) -> None:
     numbers = sorted([number_of(job, HELD, 0), number_of(job, HELD, 1)])
     job.tamper("DELETE FROM cleanup.deferral WHERE run_id = 1 AND finding_number = %s", numbers[0])
@@ -390,7 +407,7 @@ def recompute(job: Job) -> None:
         for walk in walks:
             connection.execute(
                 "UPDATE cleanup.batch SET head = %s WHERE run_id = 1 AND pass = %s AND after_number = %s",
-                (walk.sealed(walk.chain, walk.unchanged), walk.batch.run_pass, walk.batch.after_number),
+                (walk.sealed(walk.chain, walk.unchanged, walk.conflicts), walk.batch.run_pass, walk.batch.after_number),
             )
         head = run_head(batch_rows(connection, 1))
         connection.execute("UPDATE cleanup.run SET log_head = %s WHERE run_id = 1", (head,))

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanup.db.batches import BatchRow
-from cleanup.db.findings import Finding
-from cleanup.engine.chain import CHAIN_START, BatchContent, Written, link, row_digest, run_head, seal
+from cleanup.db.change_log import LogRow
+from cleanup.engine.chain import CHAIN_START, BatchContent, link, run_head, seal
+from cleanup.engine.log_chains import digest_of
 from cleanup.engine.pace import BatchSize
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.engine.spans import decode_spans, encode_spans, value_id
@@ -70,8 +71,7 @@ def test_counts_come_back_as_they_were_stored() -> None:
 
 AT: Final = datetime(2026, 1, 2, tzinfo=UTC)
 LATER: Final = AT + timedelta(microseconds=1)
-FINDING: Final = Finding(1, 2, 3, "historical", True, None, ("a", "b"), AT, "ana", b"v", b"f", "[]")
-WRITTEN: Final = Written(1, 0, "changed", 5, b"a", b"b", b"s", "[]", AT)
+ROW: Final = LogRow(1, 12, 0, 2, 3, "changed", 5, ("a", "b"), AT, "ana", b"a", b"b", b"s", "[]", b"", AT)
 CONTENT: Final = BatchContent(
     1,
     0,
@@ -95,7 +95,7 @@ BATCH: Final = BatchRow(1, 0, 10, 20, 1, 1, 0, 3, {}, {}, 0, 1, b"head", AT, b"m
 def chained(*numbers: int) -> bytes:
     value = CHAIN_START
     for number in numbers:
-        value = link(value, row_digest(replace(FINDING, finding_number=number), WRITTEN))
+        value = link(value, digest_of(replace(ROW, finding_number=number)))
     return value
 
 
@@ -104,34 +104,47 @@ def test_a_chain_tells_order_and_length() -> None:
 
 
 def test_a_log_rows_digest_tells_every_column_from_every_other() -> None:
-    digests = [
-        row_digest(FINDING, WRITTEN),
-        row_digest(replace(FINDING, finding_number=9), WRITTEN),
-        row_digest(replace(FINDING, leaf_number=9), WRITTEN),
-        row_digest(replace(FINDING, column_number=9), WRITTEN),
-        row_digest(replace(FINDING, key=("a b",)), WRITTEN),
-        row_digest(replace(FINDING, key=("a,b",)), WRITTEN),
-        row_digest(replace(FINDING, created_at=None), WRITTEN),
-        row_digest(replace(FINDING, created_at=LATER), WRITTEN),
-        row_digest(replace(FINDING, author=None), WRITTEN),
-        row_digest(replace(FINDING, author=""), WRITTEN),
-        row_digest(FINDING, replace(WRITTEN, run_id=9)),
-        row_digest(FINDING, replace(WRITTEN, run_pass=9)),
-        row_digest(FINDING, replace(WRITTEN, outcome="restored")),
-        row_digest(FINDING, replace(WRITTEN, identity=9)),
-        row_digest(FINDING, replace(WRITTEN, hash_before=b"c")),
-        row_digest(FINDING, replace(WRITTEN, hash_after=b"c")),
-        row_digest(FINDING, replace(WRITTEN, salt=b"t")),
-        row_digest(FINDING, replace(WRITTEN, edits="[[]]")),
-        row_digest(FINDING, replace(WRITTEN, logged_at=LATER)),
+    rows = [
+        ROW,
+        replace(ROW, run_id=9),
+        replace(ROW, finding_number=9),
+        replace(ROW, run_pass=9),
+        replace(ROW, leaf_number=9),
+        replace(ROW, column_number=9),
+        replace(ROW, outcome="restored"),
+        replace(ROW, outcome="change", author="dana"),
+        replace(ROW, value_id=9),
+        replace(ROW, key=("a b",)),
+        replace(ROW, key=("a 1:b",)),
+        replace(ROW, key=("a,b",)),
+        replace(ROW, key=("ab", "")),
+        replace(ROW, key=("", "ab")),
+        replace(ROW, key=()),
+        replace(ROW, created_at=None),
+        replace(ROW, created_at=LATER),
+        replace(ROW, author=None),
+        replace(ROW, author=""),
+        replace(ROW, author="None"),
+        replace(ROW, author="!None"),
+        replace(ROW, hash_before=b"c"),
+        replace(ROW, hash_before=b"ab", hash_after=b""),
+        replace(ROW, hash_before=b"", hash_after=b"ab"),
+        replace(ROW, hash_after=b"c"),
+        replace(ROW, salt=b"t"),
+        replace(ROW, salt=b"s[", edits="]"),
+        replace(ROW, edits="[[]]"),
+        replace(ROW, logged_at=LATER),
     ]
-    assert len(set(digests)) == len(digests)
+    assert len({digest_of(row) for row in rows}) == len(rows)
+
+
+def test_the_chain_value_is_no_part_of_its_own_digest() -> None:
+    assert digest_of(replace(ROW, chain=b"other")) == digest_of(ROW)
 
 
 def test_a_time_is_the_same_in_every_zone() -> None:
     elsewhere = AT.astimezone(timezone(timedelta(hours=8)))
-    there = row_digest(replace(FINDING, created_at=elsewhere), replace(WRITTEN, logged_at=elsewhere))
-    assert there == row_digest(FINDING, WRITTEN)
+    assert digest_of(replace(ROW, created_at=elsewhere, logged_at=elsewhere)) == digest_of(ROW)
 
 
 def test_a_seal_tells_what_a_batch_says_of_itself() -> None:
