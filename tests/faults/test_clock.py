@@ -1,6 +1,5 @@
 """The clock of the job's machine is wrong by a day, either way: the server's clock decides, on everything."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,10 +10,12 @@ import pytest
 
 from cleanup.resources import config_directory
 from tests.faults.conftest import MakeSite, heavy
-from tests.faults.gates import Step, build_gates, gate_closed
+from tests.faults.gates import build_gates, gate_closed
 from tests.faults.jobs import Ended, Pace, Site, wait_for
 from tests.faults.measuring import differing_rows
+from tests.faults.said import events
 from tests.faults.stepping import in_this_process
+from tests.faults.steps import Step
 from tests.faults.work import WITH_LANES, Work
 from tests.plugins.fault_table import Faults, Measured
 
@@ -40,9 +41,8 @@ def wrong_clock(error: timedelta) -> Iterator[None]:
 
 def require_wrong_clock(ended: Ended, error: timedelta) -> None:
     """The job and its lanes had the wrong clock, and not only the environment for it."""
-    events = [json.loads(line) for line in ended.err.splitlines() if line.startswith("{")]
-    in_the_job = [event["timestamp"] for event in events if "lane" not in event]
-    in_lanes = [event["timestamp"] for event in events if "lane" in event]
+    in_the_job = [str(event["timestamp"]) for event in events(ended.err) if "lane" not in event]
+    in_lanes = [str(event["timestamp"]) for event in events(ended.err) if "lane" in event]
     assert in_the_job, ended.err
     assert in_lanes, ended.err
     for stamp in in_the_job + in_lanes:
@@ -67,7 +67,6 @@ def server_time(site: Site) -> datetime:
     return now
 
 
-@heavy
 def test_a_client_that_is_ahead_applies_nothing_before_the_cutover(make_site: MakeSite, faults: Faults) -> None:
     case = faults.case("client's clock a day ahead: before the cutover", "apply")
     site = make_site(ROWS, PACE)

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import DEADLINE_SECONDS, Connection, Pace, Process, Site, wait_for
-from tests.faults.work import WITH_LANES, WRITERS, Work
+from tests.faults.work import APPLY_AND_ROLLBACK_LONG, WITH_LANES, WRITERS, Work
 from tests.plugins.fault_table import Faults
 
 INTERRUPTED: Final = 4
@@ -126,7 +126,7 @@ def timeouts(process: Process) -> int:
 
 
 @heavy
-@pytest.mark.parametrize("verb", WRITERS)
+@pytest.mark.parametrize("verb", APPLY_AND_ROLLBACK_LONG)
 def test_a_storm_of_locks_delays_and_spoils_nothing(make_site: MakeSite, faults: Faults, verb: str) -> None:
     """Table locks again and again, and rows held until lanes have passed them by."""
     work = Work(make_site(ROWS, PACE), verb, faults, "storm of lock timeouts")
@@ -159,7 +159,7 @@ def test_a_locked_table_delays_a_plan(make_site: MakeSite, faults: Faults) -> No
 
 
 @heavy
-@pytest.mark.parametrize("verb", WRITERS)
+@pytest.mark.parametrize("verb", APPLY_AND_ROLLBACK_LONG)
 def test_a_lock_that_is_never_given_back_ends_the_job_with_a_way_out(
     make_site: MakeSite, faults: Faults, verb: str
 ) -> None:

@@ -7,9 +7,10 @@ import time
 import pytest
 
 from tests.faults.conftest import MakeSite, heavy
-from tests.faults.gates import Step, build_gates, gate_closed
+from tests.faults.gates import build_gates, gate_closed
 from tests.faults.jobs import Pace, Site, body_of, slow_updates, wait_for
 from tests.faults.stepping import Authors
+from tests.faults.steps import Step
 from tests.faults.work import WRITERS, Work
 from tests.plugins.fault_table import Faults, Measured
 

@@ -10,8 +10,9 @@ from psycopg.conninfo import make_conninfo
 from cleanup.demo.server import Server
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.full_disk import FullDisk
-from tests.faults.gates import Gatekeeper, Step, build_gates, gate_closed
+from tests.faults.gates import Gatekeeper, build_gates, gate_closed
 from tests.faults.jobs import Ended, Pace, Process, Site, wait_for
+from tests.faults.steps import Step
 from tests.faults.work import WITH_LANES, Work
 from tests.plugins.fault_table import Faults
 
@@ -39,7 +40,6 @@ def full_disk(server: Server, work: Work) -> Iterator[tuple[Process, FullDisk]]:
         yield process, disk
 
 
-@heavy
 def test_the_disk_is_full_for_a_while(make_site: MakeSite, faults: Faults, own_server: Server) -> None:
     site = make_site(ROWS, PACE, dsn=own_server.dsn())
     build_gates(site)

@@ -14,10 +14,11 @@ import pytest
 
 from cleanup.demo.server import Server
 from tests.faults.conftest import MakeSite, heavy
-from tests.faults.gates import Step, build_gates, gate_closed, let_commits_be_held
+from tests.faults.gates import build_gates, gate_closed, let_commits_be_held
 from tests.faults.jobs import Ended, Pace, Process, Site, wait_for
 from tests.faults.leases import shorten_lease
 from tests.faults.measuring import differing_rows, measure_run
+from tests.faults.steps import Step
 from tests.faults.work import Work
 from tests.plugins.fault_table import FaultCase, Faults, Measured
 

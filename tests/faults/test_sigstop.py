@@ -12,11 +12,12 @@ import psutil
 import pytest
 
 from tests.faults.conftest import MakeSite, heavy
-from tests.faults.gates import Held, Step, build_gates, gate_closed
+from tests.faults.gates import Held, build_gates, gate_closed
 from tests.faults.jobs import Pace, Process, Site, wait_for
 from tests.faults.leases import shorten_lease
 from tests.faults.stepping import Authors
-from tests.faults.work import WRITERS, Work
+from tests.faults.steps import Step
+from tests.faults.work import APPLY_AND_ROLLBACK_LONG, WRITERS, Work
 from tests.plugins.fault_table import Faults
 
 ROWS: Final = 72
@@ -51,7 +52,7 @@ def test_a_job_that_stood_still_holding_rows_writes_nothing_more(
 
 
 @heavy
-@pytest.mark.parametrize("verb", WRITERS)
+@pytest.mark.parametrize("verb", APPLY_AND_ROLLBACK_LONG)
 def test_what_a_stopped_job_had_sent_is_done_without_it(make_site: MakeSite, faults: Faults, verb: str) -> None:
     """Nobody waits for it, and nobody does it again: the server had all that it needed."""
     site = make_site(ROWS, PACE)

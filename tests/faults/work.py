@@ -14,6 +14,8 @@ WRITERS: Final = ("apply", "rollback")
 WITH_LANES: Final = ("plan", *WRITERS)
 # Where one verb stands for the others, since a case takes long: these are among the long tests.
 APPLY_AND_LONG: Final = ("apply", *(pytest.param(verb, marks=pytest.mark.long) for verb in ("plan", "rollback")))
+# Likewise, where the matter is one of writing.
+APPLY_AND_ROLLBACK_LONG: Final = ("apply", pytest.param("rollback", marks=pytest.mark.long))
 # In the order in which a job uses them, so that each finds what the one before it has made.
 EVERY_VERB: Final = ("plan", "apply", "verify", "rollback")
 
