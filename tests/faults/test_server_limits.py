@@ -113,7 +113,8 @@ def every_connection(site: Site) -> Iterator[None]:
 @heavy
 def test_a_role_that_may_not_connect_often_enough(make_site: MakeSite, faults: Faults, own_server: Server) -> None:
     """Told at once where the job can know it; where it comes later, told when the patience of the lanes is over."""
-    with psycopg.connect(own_server.dsn(), autocommit=True) as superuser:
+    # In another database than the site's, which is copied to see what an undisturbed run comes to.
+    with psycopg.connect(own_server.dsn("template1"), autocommit=True) as superuser:
         superuser.execute("CREATE ROLE operator LOGIN CREATEDB IN ROLE pg_monitor")
         superuser.execute("ALTER DATABASE postgres OWNER TO operator")
         site = make_site(ROWS, PACE, dsn=make_conninfo(own_server.dsn(), user="operator"))
