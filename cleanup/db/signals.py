@@ -50,11 +50,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Archiver:
-    """Whether WAL is archived, and whether the last try failed, at which file."""
+    """Whether WAL is archived, whether the last try failed, at which file, and how many seconds ago."""
 
     is_on: bool
     is_failing: bool
     failed_file: str | None
+    failed_ago: float
 
 
 def attempt(connection: Connection, read: Callable[[Connection], _Result]) -> _Result | SignalUnreadable:
@@ -95,7 +96,7 @@ def archiver(connection: Connection) -> Archiver:
     """What the archiver's own figures say."""
     row = connection.execute(statement("signals.archiver")).fetchone()
     assert row is not None
-    return Archiver(bool(row[0]), bool(row[1]), row[2])
+    return Archiver(bool(row[0]), bool(row[1]), row[2], float(row[3]))
 
 
 def archive_queue(connection: Connection) -> Measured:

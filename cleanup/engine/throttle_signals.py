@@ -109,7 +109,8 @@ class SignalReader:
             self._failing_since = None
             return Measured(0, "pg_stat_archiver" if archiver.is_on else "archive_mode is off")
         now = time.monotonic()
-        self._failing_since = self._failing_since or now
+        # Nothing has come through since that failure: it fails for as long already when it is first looked at.
+        self._failing_since = self._failing_since or now - archiver.failed_ago
         return Measured(now - self._failing_since, f"the last failure was {archiver.failed_file}")
 
     def _reading(self, signal: Signal, database: Database, clock: Clock, found: _Found, throttle: Throttle) -> Reading:

@@ -23,9 +23,10 @@ SELECT s.slot_name::text, (pg_current_wal_lsn() - s.restart_lsn)::bigint
   FROM pg_replication_slots AS s WHERE s.restart_lsn IS NOT NULL ORDER BY s.restart_lsn LIMIT 1;
 
 -- name: archiver
--- Whether WAL is archived at all, and whether the last try failed.
+-- Whether WAL is archived at all, whether the last try failed, and how long ago that was.
 SELECT current_setting('archive_mode') <> 'off', coalesce(a.last_failed_time > coalesce(a.last_archived_time, '-infinity'), false),
-       a.last_failed_wal
+       a.last_failed_wal,
+       coalesce(extract(epoch FROM clock_timestamp() - a.last_failed_time), 0)::float8
   FROM pg_stat_archiver AS a;
 
 -- name: archive_queue_is_hidden

@@ -53,6 +53,10 @@ def _original(site: Site, original: str) -> str:
     return original
 
 
+def _original_and(more: str) -> Callable[[Site, str], str]:
+    return lambda _, original: original + more
+
+
 def _ours(site: Site, original: str) -> str:
     return site.redacted(original)
 
@@ -171,7 +175,7 @@ def test_an_author_commits_during_apply(
 
 ROLLBACK_ACTS = (
     Act("rewrites", f"SET body = '{REWRITTEN}'", "conflict", _author_text(REWRITTEN), _author_text(REWRITTEN)),
-    Act("appends", "SET body = body || '尾'", "conflict", _on_top("尾"), _author_text("{original}尾")),
+    Act("appends", "SET body = body || '尾'", "restored_after_edit", _original_and("尾"), _author_text("{original}尾")),
     Act("writes the same", "SET body = body", "restored", _original, _original),
     Act("deletes", "DELETE", "row_gone", _gone, _gone),
     Act("re-keys", f"SET id = id + {REKEYED}", "row_gone", _gone, _gone),
