@@ -8,6 +8,8 @@
 --     cleanup_operator   check, apply, rollback, pause, resume, cancel, set, verify, log, report, status
 --     cleanup_auditor    verify, log, report, status; writes nothing
 --
+-- All four can run sql/reports/*.sql; the operator also pauses, resumes, cancels and rolls back by psql alone.
+--
 -- init belongs to the ledger's owner, and so does purge, unless somebody is given it (see the end).
 
 BEGIN;
@@ -30,14 +32,14 @@ END $$;
 
 -- What an earlier version granted goes, so that nobody keeps more than is written here.
 REVOKE ALL ON ALL TABLES IN SCHEMA cleanup FROM cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA cleanup FROM cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
+REVOKE ALL ON ALL ROUTINES IN SCHEMA cleanup FROM cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
 GRANT USAGE ON SCHEMA cleanup TO cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
 
 -- Everybody reads everything but the removed links. Partitions need no rights of their own: the whole table's count.
 GRANT SELECT ON cleanup.migration, cleanup.plan, cleanup.plan_leaf, cleanup.plan_column, cleanup.chunk, cleanup.finding,
     cleanup.review, cleanup.review_decision, cleanup.approval, cleanup.run, cleanup.run_chunk, cleanup.control,
     cleanup.throttle, cleanup.batch, cleanup.outcome, cleanup.conflict, cleanup.deferral, cleanup.event, cleanup.export,
-    cleanup.purge, cleanup.restoration
+    cleanup.purge, cleanup.restoration, cleanup.wal_mark
     TO cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
 GRANT SELECT (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, logged_at)
     ON cleanup.change_log TO cleanup_planner, cleanup_approver;
@@ -66,13 +68,18 @@ GRANT INSERT (plan_id, source_run_id, selection, digest, approver, ticket, expir
 GRANT INSERT (kind, plan_id, source_run_id, selection, planned, approval_id, code_version, retention_days),
       UPDATE (state, finished_at, log_head) ON cleanup.run TO cleanup_operator;
 GRANT INSERT, UPDATE ON cleanup.run_chunk, cleanup.control, cleanup.throttle TO cleanup_operator;
-GRANT INSERT (run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings),
+GRANT INSERT (run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings, retries),
       UPDATE (outcomes, span_outcomes, edited, log_rows, head, lock_ms) ON cleanup.batch TO cleanup_operator;
 GRANT INSERT ON cleanup.outcome, cleanup.conflict, cleanup.deferral, cleanup.change_log TO cleanup_operator;
 GRANT INSERT (run_id, place, format, sha256, log_rows) ON cleanup.export TO cleanup_operator;
 GRANT INSERT (purge_id, export_id, log_rows) ON cleanup.restoration TO cleanup_operator;
 GRANT EXECUTE ON FUNCTION cleanup.add_log_partition(bigint),
     cleanup.set_up_rehearsal(bigint, int, int, bigint, bigint, int) TO cleanup_operator;
+GRANT INSERT (run_id, moment, lsn, restore_point, note) ON cleanup.wal_mark TO cleanup_operator;
+-- The same for psql alone. They run with the caller's rights, so nobody does by them what his verbs may not; but
+-- roll_back_run asks for no approval, whatever a config says: where rollbacks have to be signed, leave it out.
+GRANT EXECUTE ON PROCEDURE cleanup.pause_run(bigint, text, text), cleanup.resume_run(bigint, text, text),
+    cleanup.cancel_run(bigint, text, text), cleanup.roll_back_run(bigint, text, int, bigint) TO cleanup_operator;
 
 COMMIT;
 
@@ -93,6 +100,11 @@ COMMIT;
 -- which waits for one that it can not read until the config accepts it by name:
 --
 --     GRANT pg_monitor TO cleanup_operator;
+--
+-- A restore point at the start and the end of each run needs a right that only a superuser can give; without it the LSN
+-- alone is recorded:
+--
+--     GRANT EXECUTE ON FUNCTION pg_catalog.pg_create_restore_point(text) TO cleanup_operator;
 --
 -- People and the job get the roles; give no two of them to one person who is to be watched by another:
 --

@@ -712,7 +712,7 @@ END $$;
 CREATE PROCEDURE cleanup.pause_run(of_run bigint, reason text DEFAULT NULL, INOUT standing text DEFAULT NULL) LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '5s' AS $$
 BEGIN
-    SELECT format('run %s is paused by %s', of_run, (a.control).asked_by) INTO standing
+    SELECT format('run %s is paused by %s%s', of_run, (a.control).asked_by, ': ' || (a.control).reason) INTO standing
       FROM cleanup.ask_of_run(of_run, 'pause', session_user || ', by psql', reason) AS a;
 END $$;
 
@@ -1404,6 +1404,9 @@ BEGIN
     END IF;
     RAISE NOTICE 'run % is %; sql/reports/outcomes.sql and left.sql say what it came to', rollback_run, state;
 END $$;
+
+REVOKE EXECUTE ON PROCEDURE cleanup.pause_run(bigint, text, text), cleanup.resume_run(bigint, text, text),
+    cleanup.cancel_run(bigint, text, text), cleanup.roll_back_run(bigint, text, int, bigint) FROM PUBLIC;
 
 -- What is written stays as it was written, whoever tries. Whoever owns the ledger can take these triggers off; then
 -- only a head that was kept elsewhere tells. No trigger on INSERT: a row costs nothing. A purge drops whole partitions.
