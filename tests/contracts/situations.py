@@ -21,7 +21,7 @@ Connection: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
 
 INTERRUPTED: Final = 4
 LEFT: Final = 1
-LANES: Final = 2
+ONE_LANE: Final = "[pace]\nlanes = 1\n"
 # Of the seven notes to be changed: one that somebody holds, one whose text is edited elsewhere, one whose link is.
 HELD, EDITED, REWORDED = 259, 36, 198
 _LANE_SESSIONS: Final = (
@@ -36,6 +36,8 @@ class Scene:
     def __init__(self, dsn: str, folder: Path, config: str, shell: Shell) -> None:
         self.job = Job(dsn, folder, config)
         self.shell = shell
+        # The posts make one chunk: a second lane would only cost the start of a process.
+        shell.configure(ONE_LANE)
         self._processes: list[Process] = []
         self._authors: list[Connection] = []
         self._copies: list[str] = []
@@ -119,7 +121,7 @@ def _paused(scene: Scene) -> Process:
     _stopped(scene)
     scene.done("pause 1 --reason backup")
     process = scene.start("apply 1")
-    wait_for("the lanes", lambda: scene.job.number(_LANE_SESSIONS) == LANES, process=process)
+    wait_for("its lane", lambda: scene.job.number(_LANE_SESSIONS) == 1, process=process)
     return process
 
 
@@ -152,7 +154,8 @@ def _finished(scene: Scene) -> None:
 
 
 def _locked(scene: Scene) -> None:
-    scene.shell.configure("[pace]\nlocked_passes = 1\n")
+    # Goes on with [pace], the section that was added last.
+    scene.shell.configure("locked_passes = 1\n")
     _approved(scene)
     author = scene.author()
     author.execute("SELECT FROM note WHERE id = %s FOR UPDATE", (HELD,))
