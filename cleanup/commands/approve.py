@@ -20,6 +20,7 @@ from cleanup.engine.guards import require_finished, require_second_person
 from cleanup.engine.job import Job
 from cleanup.engine.rollback_source import open_source
 from cleanup.errors import DigestDiffers, PlanAlreadyApplied, PlanNotApproved, UsageInvalid
+from cleanup.event_catalogue import Event
 from cleanup.report.as_text import shown
 
 
@@ -120,9 +121,9 @@ def _sign(connection: Connection, job: Job, subject: _Subject, typed: str, appro
         require_second_person(connection, subject.approved.plan_id, session_role(connection))
     hours = job.config.approval.expires_after_hours
     approval = approve(connection, subject.approved, subject.digest, approver, ticket, hours)
-    name = "plan.approved" if subject.approved.source_run_id is None else "rollback.approved"
+    event = Event.PLAN_APPROVED if subject.approved.source_run_id is None else Event.ROLLBACK_APPROVED
     run_id = subject.approved.source_run_id
-    add_event(connection, name, plan_id=subject.approved.plan_id, run_id=run_id, approver=approver, ticket=ticket)
+    add_event(connection, event, plan_id=subject.approved.plan_id, run_id=run_id, approver=approver, ticket=ticket)
     return approval
 
 
@@ -140,9 +141,9 @@ def _revoke(connection: Connection, subject: _Subject, revoker: str, reason: str
                 hint=f"`cleanup pause {run_id}` or `cleanup cancel {run_id}` stops that.",
             )
         raise PlanNotApproved("there is no approval to revoke", hint=f"`{subject.report}` shows what was signed.")
-    name = "plan.approval_revoked" if approved.source_run_id is None else "rollback.approval_revoked"
+    event = Event.PLAN_APPROVAL_REVOKED if approved.source_run_id is None else Event.ROLLBACK_APPROVAL_REVOKED
     run_id = approved.source_run_id
-    add_event(connection, name, plan_id=approved.plan_id, run_id=run_id, revoker=revoker, reason=reason)
+    add_event(connection, event, plan_id=approved.plan_id, run_id=run_id, revoker=revoker, reason=reason)
     return max(revoked, key=lambda approval: approval.approval_id)
 
 

@@ -8,7 +8,8 @@ from typing import Final
 import click
 
 from cleanup.engine.cutover_wait import Countdown
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 # A weekend's wait must not fill a log.
 _EVENT_EVERY_SECONDS: Final = 600.0
@@ -31,8 +32,8 @@ class CutoverCountdown:
         now = time.monotonic()
         if self._told_at is None or now - self._told_at >= _EVENT_EVERY_SECONDS:
             self._told_at = now
-            get_logger().info(
-                "cutover.awaited",
+            tell(
+                Event.CUTOVER_AWAITED,
                 plan=countdown.plan_id,
                 cutover=countdown.cutover.isoformat(),
                 seconds_left=round(countdown.seconds_left),

@@ -12,7 +12,8 @@ from cleanup.db.database import Database
 from cleanup.db.ledger import require_ledger
 from cleanup.db.purges import Purge, purge_in_force, purge_run
 from cleanup.errors import LogPurged, UsageInvalid
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 from cleanup.report.as_json import render_json
 from cleanup.report.as_text import shown
 
@@ -51,7 +52,7 @@ def _purge_once(database: Database, run_id: int, reason: str | None) -> _Purged:
         purged = database.transact(lambda connection: _purge(connection, run_id, reason))
     except LogPurged:
         return database.transact(lambda connection: _past(connection, run_id), read_only=True)
-    get_logger().info("run.purged", run=run_id, log_rows=purged.purge.log_rows, log_head=purged.purge.log_head.hex())
+    tell(Event.RUN_PURGED, run=run_id, log_rows=purged.purge.log_rows, log_head=purged.purge.log_head.hex())
     return purged
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
@@ -38,6 +38,8 @@ class BatchRange:
     lane: int
     findings: int
     revision: int
+    # How often it was tried before, by cause.
+    retries: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,7 @@ class BatchSession:
             batch.lane,
             batch.findings,
             batch.revision,
+            batch.retries,
         )
 
     def _still_there(self, pipeline: psycopg.Pipeline, keys: Sequence[Key], missing: Sequence[int]) -> frozenset[int]:

@@ -1,5 +1,6 @@
 """Batches: a row each, inserted before the work and settled with it; the newest one is the checkpoint."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
 from cleanup.db.instants import read_any_instant
-from cleanup.db.queries import run_statement, statement
+from cleanup.db.queries import run_statement
 from cleanup.db.run_chunks import RunChunk
 
 
@@ -70,7 +71,14 @@ class OutcomeCount:
 
 
 def opening_parameters(
-    run_id: int, chunk: RunChunk, after_number: int, through_number: int, lane: int, findings: int, revision: int
+    run_id: int,
+    chunk: RunChunk,
+    after_number: int,
+    through_number: int,
+    lane: int,
+    findings: int,
+    revision: int,
+    retries: Mapping[str, int],
 ) -> dict[str, object]:
     """The parameters of `batches.open`; `revision` is that of the control that the lane knows."""
     return {
@@ -83,6 +91,7 @@ def opening_parameters(
         "lane": lane,
         "findings": findings,
         "revision": revision,
+        "retries": Jsonb(dict(retries)) if retries else None,
     }
 
 
@@ -119,13 +128,13 @@ def batch_rows(connection: Connection, run_id: int) -> list[BatchRow]:
     """Every batch of a run, in the order of the run's head."""
     with connection.cursor(row_factory=args_row(BatchRow)) as cursor:
         read_any_instant(cursor)
-        return cursor.execute(statement("batches.rows"), {"run_id": run_id}).fetchall()
+        return cursor.execute(run_statement("batches.rows", run_id), {"run_id": run_id}).fetchall()
 
 
 def run_totals(connection: Connection, run_id: int) -> RunTotals:
     """The sums over a run's batches."""
     with connection.cursor(row_factory=args_row(RunTotals)) as cursor:
-        totals = cursor.execute(statement("batches.totals"), {"run_id": run_id}).fetchone()
+        totals = cursor.execute(run_statement("batches.totals", run_id), {"run_id": run_id}).fetchone()
     assert totals is not None
     return totals
 
@@ -133,4 +142,4 @@ def run_totals(connection: Connection, run_id: int) -> RunTotals:
 def outcome_counts(connection: Connection, run_id: int) -> list[OutcomeCount]:
     """Findings and spans of a run by outcome; deferred findings are not in it."""
     with connection.cursor(row_factory=args_row(OutcomeCount)) as cursor:
-        return cursor.execute(statement("batches.outcome_counts"), {"run_id": run_id}).fetchall()
+        return cursor.execute(run_statement("batches.outcome_counts", run_id), {"run_id": run_id}).fetchall()

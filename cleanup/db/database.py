@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import psycopg
 
 from cleanup.db.connection import Connection, Limits, describe_dsn, open_connection, transaction
-from cleanup.db.retry import retry_transaction
+from cleanup.db.retry import Cause, Pause, is_transient, retry_transaction
 from cleanup.db.session import is_standby
 from cleanup.errors import DatabaseUnreachable, ServerUnsuitable
 
@@ -20,12 +20,14 @@ class Database:
     """Runs whole transactions, each tried again where its SQLSTATE says that this can help.
 
     A first connection that fails is told at once, since the address or the password may be wrong; where
-    another process has connected already, `patient` goes on trying for the first one too.
+    another process has connected already, `patient` goes on trying for the first one too. `pause` is how the
+    time between two attempts is spent; where it is told to stop, they end.
     """
 
-    def __init__(self, dsn: str, application_name: str, *, patient: bool = False) -> None:
+    def __init__(self, dsn: str, application_name: str, *, patient: bool = False, pause: Pause | None = None) -> None:
         self._dsn = dsn
         self._patient = patient
+        self._pause = pause
         self._application_name = application_name
         self._connection: Connection | None = None
 
@@ -45,11 +47,23 @@ class Database:
 
         return self.retry(attempt)
 
-    def retry(self, attempt: Callable[[Connection], _Result], on_failure: Callable[[], None] | None = None) -> _Result:
+    def retry(
+        self, attempt: Callable[[Connection], _Result], on_failure: Callable[[Cause], None] | None = None
+    ) -> _Result:
         """Run work that opens its transactions itself, with the same retries; `on_failure` hears of each."""
         if not self._patient:
             self.connection()
-        return retry_transaction(lambda: self._try(attempt), on_failure)
+        return retry_transaction(lambda: self._try(attempt), on_failure, self._pause)
+
+    def glance(self, work: Callable[[Connection], object]) -> None:
+        """Run `work` in one read-only transaction; where the database can not be asked just now, leave it out."""
+        try:
+            with transaction(self.connection(), read_only=True) as connection:
+                work(connection)
+        except (psycopg.Error, DatabaseUnreachable) as error:
+            if not is_transient(error):
+                # No fault of the moment: then it is said.
+                self.transact(work, read_only=True)
 
     def _try(self, attempt: Callable[[Connection], _Result]) -> _Result:
         connection = self.connection()

@@ -1,5 +1,6 @@
 """When to try a transaction again: decided by SQLSTATE, for whole transactions, in this file alone."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -16,9 +17,12 @@ from cleanup.errors import (
     DatabaseUnreachable,
     PrivilegeMissing,
 )
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 _Result = TypeVar("_Result")
+# Waits for so many seconds, or until somebody says that it is to be the last time: then it is true.
+Pause = Callable[[float], bool]
 _Failure = DatabaseBusy | DatabaseError | DatabaseFull | DatabaseLost | PrivilegeMissing
 
 
@@ -119,21 +123,33 @@ def is_refusal(error: psycopg.Error) -> bool:
     return cause_of(error) is None and error.sqlstate[:2] not in _NOT_A_ROW
 
 
-def retry_transaction(work: Callable[[], _Result], on_failure: Callable[[], None] | None = None) -> _Result:
+def retry_transaction(
+    work: Callable[[], _Result], on_failure: Callable[[Cause], None] | None = None, pause: Pause | None = None
+) -> _Result:
     """Run a whole transaction, again where that can help; raise an error of our tree where it can not.
 
     `work` must be safe to run again after a commit whose answer was lost: it finds what it did before.
-    `on_failure` hears of each attempt that got as far as a connection and is followed by another one.
+    `on_failure` hears of the cause of each attempt that got as far as a connection and is followed by another one.
+    Where `pause` is told to stop, one more attempt is the last.
     """
+    is_told_to_stop = False
+
+    def sleep(seconds: float) -> None:
+        nonlocal is_told_to_stop
+        if pause is None:
+            time.sleep(seconds)
+        else:
+            is_told_to_stop = pause(seconds)
 
     def before_sleep(attempt: tenacity.RetryCallState) -> None:
         _log_retry(attempt)
         if on_failure is not None and not isinstance(_error_of(attempt), DatabaseUnreachable):
-            on_failure()
+            on_failure(_cause_met(attempt))
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
-        stop=_gives_up,
+        stop=lambda attempt: is_told_to_stop or _gives_up(attempt),
+        sleep=sleep,
         wait=_next_wait,
         before_sleep=before_sleep,
         reraise=True,
@@ -150,11 +166,15 @@ def _error_of(attempt: tenacity.RetryCallState) -> BaseException | None:
     return attempt.outcome.exception() if attempt.outcome is not None else None
 
 
-def _patience(attempt: tenacity.RetryCallState) -> Patience:
+def _cause_met(attempt: tenacity.RetryCallState) -> Cause:
     error = _error_of(attempt)
     cause = cause_of(error) if error is not None else None
     assert cause is not None
-    return PATIENCE[cause]
+    return cause
+
+
+def _patience(attempt: tenacity.RetryCallState) -> Patience:
+    return PATIENCE[_cause_met(attempt)]
 
 
 def _gives_up(attempt: tenacity.RetryCallState) -> bool:
@@ -172,13 +192,12 @@ def _next_wait(attempt: tenacity.RetryCallState) -> float:
 
 def _log_retry(attempt: tenacity.RetryCallState) -> None:
     error = _error_of(attempt)
-    cause = cause_of(error) if error is not None else None
-    get_logger().warning(
-        "transaction.retried",
+    tell(
+        Event.TRANSACTION_RETRIED,
         attempt=attempt.attempt_number,
         sqlstate=error.sqlstate if isinstance(error, psycopg.Error) else None,
         error=type(error).__name__,
-        cause=cause.name.lower() if cause is not None else None,
+        cause=_cause_met(attempt).name.lower(),
         wait_ms=round(attempt.upcoming_sleep * 1000),
     )
 

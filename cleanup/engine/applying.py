@@ -34,8 +34,10 @@ from cleanup.engine.matching import Matcher
 from cleanup.engine.run_end import close
 from cleanup.engine.run_job import RunJob
 from cleanup.engine.run_lane import Items, RunLane, RunPlace
+from cleanup.engine.run_marks import tell_mark
 from cleanup.errors import CanaryReached, DriftTooHigh, PlanAlreadyApplied
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup apply"
 
@@ -86,7 +88,7 @@ def apply_plan(
     database = Database(job.dsn, APPLICATION_NAME)
     try:
         place = database.transact(lambda connection: _open_run(connection, job, plan_id))
-        get_logger().info("run.started", run=place.run_id, plan=plan_id, lanes=1 if canary else job.config.pace.lanes)
+        tell(Event.RUN_STARTED, run=place.run_id, plan=plan_id, lanes=1 if canary else job.config.pace.lanes)
         until = None if canary is None else canary + settled_findings(database, place.run_id)
         order = _Order(job, replace(place, newest_first=newest_first), until)
         try:
@@ -103,7 +105,8 @@ def apply_plan(
 
 def _apply_lane(order: _Order, lane: int, stop: Stop) -> None:
     place = order.place
-    database = Database(order.job.dsn, f"{APPLICATION_NAME} run {place.run_id} lane {lane}", patient=True)
+    name = f"{APPLICATION_NAME} run {place.run_id} lane {lane}"
+    database = Database(order.job.dsn, name, patient=True, pause=stop.pause)
     try:
         watch = DriftWatch(database, place.run_id, order.job.config.approval.max_drift)
         items: Items[Finding] = _Findings(place, order.job)
@@ -151,7 +154,8 @@ def _create(connection: Connection, plan_id: int, approval_id: int, terms: RunTe
         assert existing is not None
         return existing
     create_for_apply(connection, run_id, plan_id)
-    add_event(connection, "run.created", plan_id=plan_id, run_id=run_id, approval=approval_id)
+    add_event(connection, Event.RUN_CREATED, plan_id=plan_id, run_id=run_id, approval=approval_id)
+    tell_mark(connection, run_id)
     return run_id
 
 

@@ -24,7 +24,8 @@ from cleanup.engine.archive_proof import LogProof, LogUnproved
 from cleanup.engine.archive_rows import RowMalformed, row_of
 from cleanup.engine.guards import require_here
 from cleanup.errors import ArchiveDiffers
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 _NOT_AS_EXPORTED: Final = "use a folder just as its export left it; `cleanup status RUN` lists the run's archives."
 
@@ -98,8 +99,8 @@ def _restore(connection: Connection, known: _Known) -> bool:
     with _open(known.folder / BATCHES) as file:
         proof.require(read_batches(file), run.log_head)
     add_restoration(connection, purge.purge_id, known.export_id, log_rows)
-    add_event(connection, "run.log_restored", run_id=run.run_id, export=known.export_id, log_rows=log_rows)
-    get_logger().info("run.log_restored", run=run.run_id, export=known.export_id, log_rows=log_rows)
+    add_event(connection, Event.RUN_LOG_RESTORED, run_id=run.run_id, export=known.export_id, log_rows=log_rows)
+    tell(Event.RUN_LOG_RESTORED, run=run.run_id, export=known.export_id, log_rows=log_rows)
     return True
 
 

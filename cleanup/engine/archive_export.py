@@ -21,7 +21,8 @@ from cleanup.engine.archive_proof import LogProof, LogUnproved
 from cleanup.engine.archive_rows import Value, values_of
 from cleanup.engine.log_stream import stream_batches, stream_log
 from cleanup.errors import LogNotWhole, RunUnfinished
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def export_log(database: Database, run_id: int, folder: Path, archive_format: Ar
         # First of all, so that even an export that is killed leaves word of where its file lies.
         database.transact(
             lambda connection: add_event(
-                connection, "log.export_begun", run_id=run_id, place=archive.place, format=archive_format.value
+                connection, Event.LOG_EXPORT_BEGUN, run_id=run_id, place=archive.place, format=archive_format.value
             )
         )
         try:
@@ -116,7 +117,7 @@ def _record(database: Database, subject: _Subject, archive: NewArchive, contents
         )
     )
     archive.settle(MANIFEST)
-    get_logger().info("log.exported", run=run_id, place=archive.place, log_rows=contents.log_rows, manifest=sha256)
+    tell(Event.LOG_EXPORTED, run=run_id, place=archive.place, log_rows=contents.log_rows, manifest=sha256)
     return Exported(run_id, archive.place, contents.archive_format.value, contents.log_rows, sha256)
 
 

@@ -16,7 +16,8 @@ from cleanup.engine.run_end import command_of, head_so_far
 from cleanup.engine.run_job import RunJob
 from cleanup.engine.run_lane import Items
 from cleanup.errors import CanaryReached
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 # The columns of one row are neighbours, and nobody can judge half a row: as many more findings are looked at.
 _COLUMNS_AT_MOST: Final = 64
@@ -71,8 +72,8 @@ def _interrupt(connection: Connection, run_id: int) -> CanaryReached:
     settled = run_totals(connection, run_id).findings
     if interrupt_run(connection, run_id):
         head = head_so_far(connection, run_id)
-        add_event(connection, "run.canary_reached", run_id=run_id, findings=settled, log_head=head)
-        get_logger().info("run.canary_reached", run=run_id, findings=settled, log_head=head)
+        add_event(connection, Event.RUN_CANARY_REACHED, run_id=run_id, findings=settled, log_head=head)
+        tell(Event.RUN_CANARY_REACHED, run=run_id, findings=settled, log_head=head)
     return CanaryReached(
         f"run {run_id} stands still behind its canary: {settled:,} findings are settled",
         hint=f"look: cleanup log {run_id}; go on under the same approval: {command_of(get_run(connection, run_id))}; "

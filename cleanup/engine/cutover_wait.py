@@ -20,8 +20,10 @@ from cleanup.engine.guards import (
     require_same_tables,
 )
 from cleanup.engine.job import Job, describe_tables
+from cleanup.engine.job_signals import signals_noted
 from cleanup.errors import DatabaseFailed, StoppedBySignal
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup apply --wait"
 # The server is asked again after a tenth of what is left: seldom over a weekend, closely at the end.
@@ -49,23 +51,26 @@ def wait_for_cutover(job: Job, plan_id: int, on_tick: Callable[[Countdown], None
     try:
         cutover = database.transact(lambda connection: _look_ahead(connection, job, plan_id), read_only=True)
         left = _seconds_to(database, cutover)
-        # A server that is away for a while in the middle of the night is no reason to give up.
-        database.close()
-        database = Database(job.dsn, APPLICATION_NAME, patient=True)
-        while left > 0:
-            on_tick(Countdown(plan_id, cutover, left))
-            expected = time.monotonic() + left
-            # No connection is held while there is nothing to ask.
-            database.close()
-            time.sleep(min(left, max(_SHORTEST_SECONDS, min(_LONGEST_SECONDS, left * _ASKED_AGAIN_AFTER))))
-            left = _ask_again(database, cutover, expected)
-    except KeyboardInterrupt:
-        raise StoppedBySignal(
-            f"the wait for the cutover of plan {plan_id} was interrupted",
-            hint=f"nothing was written; the same command waits on: cleanup apply {plan_id} --wait",
-        ) from None
     finally:
         database.close()
+    with signals_noted() as signals:
+        # A server that is away for a while in the middle of the night is no reason to give up.
+        database = Database(job.dsn, APPLICATION_NAME, patient=True, pause=signals.wait)
+        while left > 0 and signals.came is None:
+            on_tick(Countdown(plan_id, cutover, left))
+            expected = time.monotonic() + left
+            signals.wait(min(left, max(_SHORTEST_SECONDS, min(_LONGEST_SECONDS, left * _ASKED_AGAIN_AFTER))))
+            try:
+                left = _ask_again(database, cutover, expected)
+            finally:
+                # No connection is held while there is nothing to ask.
+                database.close()
+        # Even one that came in the last moment: whoever sent it does not expect a run to begin.
+        if signals.came is not None:
+            raise StoppedBySignal(
+                f"the wait for the cutover of plan {plan_id} was interrupted",
+                hint=f"nothing was written; the same command waits on: cleanup apply {plan_id} --wait",
+            )
 
 
 def _look_ahead(connection: Connection, job: Job, plan_id: int) -> datetime:
@@ -96,5 +101,5 @@ def _ask_again(database: Database, cutover: datetime, expected: float) -> float:
         left = expected - time.monotonic()
         if left <= 0:
             raise
-        get_logger().warning("cutover.clock_unanswered", code=error.code)
+        tell(Event.CUTOVER_CLOCK_UNANSWERED, code=error.code)
         return left

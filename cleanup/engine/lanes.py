@@ -17,7 +17,8 @@ from typing import Final, Generic, TypeVar
 
 from cleanup.engine.job_signals import STOP_SIGNALS, Signals, signals_held, signals_noted
 from cleanup.errors import CleanupError, InvariantBroken, LaneLost
-from cleanup.log import bind, configure_logging, get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import bound, configure_logging, tell
 
 _Order = TypeVar("_Order")
 
@@ -41,9 +42,9 @@ class Stop:
         """Looked at between batches, never within one."""
         return self._until_closed.poll(0)
 
-    def pause(self, seconds: float) -> None:
-        """Wait for other lanes, but no longer than until somebody asks to stop."""
-        self._until_closed.poll(seconds)
+    def pause(self, seconds: float) -> bool:
+        """Wait, for other lanes or for the database, but no longer than until somebody asks to stop; whether so."""
+        return self._until_closed.poll(seconds)
 
 
 Entry = Callable[[_Order, int, Stop], None]
@@ -190,7 +191,7 @@ def _watch(
             asked = True
             if stopped is not None:
                 signal_name = signals.came.name if signals.came is not None else None
-                get_logger().info("job.stop_asked", why=stopped.value, signal=signal_name)
+                tell(Event.JOB_STOP_ASKED, why=stopped.value, signal=signal_name)
             crew.ask_to_stop()
     return failure, stopped
 
@@ -207,9 +208,9 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, se
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     configure_logging()
-    bind(lane=lane)
     try:
-        entry(order, lane, Stop(until_closed))
+        with bound(lane=lane):
+            entry(order, lane, Stop(until_closed))
     except CleanupError as error:
         _send(sender, error)
     except Exception as error:

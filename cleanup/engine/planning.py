@@ -33,8 +33,9 @@ from cleanup.engine.matching import Matcher
 from cleanup.engine.scan import PIECE_BYTES, Scanner
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.errors import MaxRuntimeReached, PlanUnfinished, StoppedBySignal
+from cleanup.event_catalogue import Event
 from cleanup.links.prefilter import Prefilter
-from cleanup.log import get_logger
+from cleanup.log import bound, tell
 
 APPLICATION_NAME: Final = "cleanup plan"
 
@@ -57,16 +58,17 @@ def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection,
     database = Database(job.dsn, APPLICATION_NAME)
     try:
         order = database.transact(lambda connection: _open_plan(connection, job, base_plan_id))
-        get_logger().info("plan.started", plan=order.plan_id, leaves=len(order.targets))
+        tell(Event.PLAN_STARTED, plan=order.plan_id, leaves=len(order.targets))
         # Compiled once here, so that each lane finds it in the cache.
         Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
-        stopped = run_lanes(
-            _scan_lane,
-            order,
-            job.config.pace.lanes,
-            lambda: database.transact(lambda connection: on_tick(connection, order.plan_id), read_only=True),
-            job.deadline,
-        )
+        with bound(plan=order.plan_id):
+            stopped = run_lanes(
+                _plan_lane,
+                order,
+                job.config.pace.lanes,
+                lambda: database.glance(lambda connection: on_tick(connection, order.plan_id)),
+                job.deadline,
+            )
         if database.transact(lambda connection: _is_incomplete(connection, order)):
             kind = MaxRuntimeReached if stopped is Stopped.AT_MAX_RUNTIME else StoppedBySignal
             raise kind(
@@ -74,7 +76,7 @@ def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection,
                 hint="run the same command again to go on with it.",
             )
         plan = database.transact(lambda connection: _finish(connection, order.plan_id))
-        get_logger().info("plan.finished", plan=plan.plan_id, digest=(plan.digest or b"").hex())
+        tell(Event.PLAN_FINISHED, plan=plan.plan_id, digest=(plan.digest or b"").hex())
         return plan
     finally:
         database.close()
@@ -90,7 +92,7 @@ def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> _O
     plan_id = find_unfinished_plan(connection, basis)
     if plan_id is None or not _same_leaves(plan_leaves(connection, plan_id), [leaf for _, leaf in leaves]):
         plan_id = create_plan(connection, basis, leaves)
-        add_event(connection, "plan.created", plan_id=plan_id)
+        add_event(connection, Event.PLAN_CREATED, plan_id=plan_id)
         record_acknowledgements(connection, job, plan_id)
     plan = get_plan(connection, plan_id)
     targets = targets_of(tables, plan_leaves(connection, plan_id), plan.cutover)
@@ -112,10 +114,16 @@ def _same_leaves(planned: list[PlanLeaf], present: list[PlanLeaf]) -> bool:
     return [replace(leaf, row_estimate=0) for leaf in planned] == [replace(leaf, row_estimate=0) for leaf in present]
 
 
+def _plan_lane(order: _Order, lane: int, stop: Stop) -> None:
+    with bound(plan=order.plan_id):
+        _scan_lane(order, lane, stop)
+
+
 def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
     pace = order.job.config.pace
-    ledger = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane}", patient=True)
-    posts = Database(order.job.dsn, f"{APPLICATION_NAME} {order.plan_id} lane {lane} scan", patient=True)
+    name = f"{APPLICATION_NAME} {order.plan_id} lane {lane}"
+    ledger = Database(order.job.dsn, name, patient=True, pause=stop.pause)
+    posts = Database(order.job.dsn, f"{name} scan", patient=True, pause=stop.pause)
     matcher = Matcher(order.job.policy, resolver(order.job, ledger))
     prefilter = Prefilter.compile(order.job.policy, order.job.formats(), order.job.pattern_cache)
     try:
@@ -126,7 +134,9 @@ def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
                 )
             )
             if chunk is not None:
-                _scan_chunk(order, chunk, ledger, posts, Scanner(matcher, prefilter, order.targets[chunk.leaf_number]))
+                target = order.targets[chunk.leaf_number]
+                with bound(table=target.leaf.full_name, chunk=chunk.chunk_number):
+                    _scan_chunk(order, chunk, ledger, posts, Scanner(matcher, prefilter, target))
             elif ledger.transact(lambda connection: unfinished_chunks(connection, order.plan_id)) == 0:
                 return
             else:
@@ -164,9 +174,7 @@ def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, 
         return ours
 
     if ledger.transact(finish):
-        get_logger().info(
-            "chunk.finished", plan=order.plan_id, chunk=chunk.chunk_number, rows=counts.rows, findings=len(findings)
-        )
+        tell(Event.CHUNK_FINISHED, rows=counts.rows, findings=len(findings))
 
 
 def _number(
@@ -195,6 +203,6 @@ def _finish(connection: Connection, plan_id: int) -> Plan:
         leaves = plan_leaves(connection, plan_id)
         digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan_id))
         finish_plan(connection, plan_id, digests.findings, digests.plan)
-        add_event(connection, "plan.finished", plan_id=plan_id, digest=digests.plan.hex())
+        add_event(connection, Event.PLAN_FINISHED, plan_id=plan_id, digest=digests.plan.hex())
         plan = get_plan(connection, plan_id)
     return plan

@@ -35,7 +35,8 @@ from cleanup.engine.pace import BatchSize
 from cleanup.engine.run_lane import batch_limits
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import PlanAlreadyApplied
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup apply --rehearse"
 _PAGE: Final = 5_000
@@ -117,7 +118,7 @@ def rehearse_plan(job: Job, plan_id: int, limit: int | None, on_batch: Callable[
     database = Database(job.dsn, APPLICATION_NAME)
     try:
         stage = database.transact(lambda connection: _set_up(connection, job, plan_id), SCAN_LIMITS, read_only=True)
-        get_logger().info("rehearsal.started", plan=plan_id, findings=stage.planned)
+        tell(Event.REHEARSAL_STARTED, plan=plan_id, findings=stage.planned)
         return _Rehearser(database, stage, stage.planned if limit is None else limit, on_batch).work()
     finally:
         database.close()
@@ -215,7 +216,7 @@ class _Rehearser:
                 return batch.run(session, one_by_one=one_by_one), session
 
         try:
-            settlement, session = self._database.retry(attempt, self._size.failed)
+            settlement, session = self._database.retry(attempt, lambda _: self._size.failed())
         except (BatchDone, BatchGone):
             # The one run that a plan can have is there by now.
             raise _applied(stage.plan_id, "a run that began meanwhile") from None

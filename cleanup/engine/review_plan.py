@@ -12,6 +12,7 @@ from cleanup.db.reviews import add_review, derive_plan, recount_chunk, reviewed_
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.review_findings import DecidedFinding
 from cleanup.engine.scan_counts import ScanCounts
+from cleanup.event_catalogue import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def make_reviewed_plan(connection: Connection, review: Review, findings: Sequenc
     finish_plan(connection, plan_id, digests.findings, digests.plan)
     add_event(
         connection,
-        "plan.reviewed",
+        Event.PLAN_REVIEWED,
         plan_id=plan_id,
         reviewed_plan=review.reviewed_plan_id,
         reviewer=review.reviewer,

@@ -21,8 +21,9 @@ from cleanup.engine.review_findings import DecidedFinding, decide_findings
 from cleanup.engine.review_plan import Review, make_reviewed_plan
 from cleanup.engine.review_waiting import ReviewedPlan, Waiting, open_reviewed, waiting_findings
 from cleanup.errors import DecisionsRefused, InputUnreadable, PlanAlreadyApplied
+from cleanup.event_catalogue import Event
 from cleanup.links.review_policy import redacting
-from cleanup.log import get_logger
+from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup review"
 # How much of a text stands around its link in the file, and how much of the link.
@@ -180,5 +181,5 @@ def _make(connection: Connection, review: Review, findings: list[DecidedFinding]
     plan = make_reviewed_plan(connection, review, findings)
     digest = require_finished(plan).hex()
     decided = Counter(decision.decision for one in findings for decision in one.decisions)
-    get_logger().info("plan.reviewed", plan=plan.plan_id, reviewed_plan=review.reviewed_plan_id, digest=digest)
+    tell(Event.PLAN_REVIEWED, plan=plan.plan_id, reviewed_plan=review.reviewed_plan_id, digest=digest)
     return ReviewImport(plan.plan_id, review.reviewed_plan_id, digest, dict(decided), edited)

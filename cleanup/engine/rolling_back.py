@@ -18,14 +18,16 @@ from cleanup.db.runs import Run, RunTerms, create_rollback_run, get_run, lock_pl
 from cleanup.db.selection import Selection
 from cleanup.db.session import server_clock
 from cleanup.engine.checks.preflight import require_writable
-from cleanup.engine.guards import require_signature
+from cleanup.engine.guards import require_other_person_to_start, require_signature
 from cleanup.engine.job import Job
 from cleanup.engine.lanes import Stop
 from cleanup.engine.rollback_source import Source, SourceLog, open_source
 from cleanup.engine.run_job import RunJob
 from cleanup.engine.run_lane import RunLane, RunPlace
+from cleanup.engine.run_marks import tell_mark
 from cleanup.errors import RollbackDiffers
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup rollback"
 
@@ -48,14 +50,15 @@ def roll_back(job: Job, source_run_id: int, selection: Selection, on_tick: Calla
     try:
         order = database.transact(lambda connection: _open_rollback(connection, job, source_run_id, selection))
         run_id = order.place.run_id
-        get_logger().info("run.started", run=run_id, source=source_run_id, lanes=job.config.pace.lanes)
+        tell(Event.RUN_STARTED, run=run_id, source=source_run_id, lanes=job.config.pace.lanes)
         return RunJob[_Order](job, database, order.place, APPLICATION_NAME, on_tick).work(_rollback_lane, order)
     finally:
         database.close()
 
 
 def _rollback_lane(order: _Order, lane: int, stop: Stop) -> None:
-    database = Database(order.dsn, f"{APPLICATION_NAME} run {order.place.run_id} lane {lane}", patient=True)
+    name = f"{APPLICATION_NAME} run {order.place.run_id} lane {lane}"
+    database = Database(order.dsn, name, patient=True, pause=stop.pause)
     try:
         RunLane(database, order.place, order.items, lane, stop, _no_watch).work()
     finally:
@@ -85,20 +88,21 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int, selecti
 
 def _create(connection: Connection, job: Job, source: Source) -> int:
     require_writable(connection, job)
-    approval_id = _approval(connection, source) if job.config.approval.rollbacks else None
+    approval_id = _approval(connection, job, source) if job.config.approval.rollbacks else None
     terms = RunTerms(_planned(connection, source), job.config.retention.days, VERSION)
     stored = source.selection.stored()
     run_id = create_rollback_run(connection, source.run.run_id, stored, approval_id, terms)
     assert run_id is not None
     create_for_rollback(connection, run_id, source.run.run_id)
     approval = {} if approval_id is None else {"approval": approval_id}
-    add_event(connection, "run.created", run_id=run_id, source_run=source.run.run_id, **approval)
+    add_event(connection, Event.RUN_CREATED, run_id=run_id, source_run=source.run.run_id, **approval)
+    tell_mark(connection, run_id)
     return run_id
 
 
-def _approval(connection: Connection, source: Source) -> int:
+def _approval(connection: Connection, job: Job, source: Source) -> int:
     run_id = source.run.run_id
-    return require_signature(
+    approval = require_signature(
         connection,
         Approved(source.plan.plan_id, run_id, source.selection.stored()),
         source.digest,
@@ -106,7 +110,10 @@ def _approval(connection: Connection, source: Source) -> int:
         f"this rollback of run {run_id}",
         hint=f"after reading `cleanup rollback {run_id} --dry-run`: cleanup approve --rollback {run_id} "
         f"--digest {source.digest.hex()} --by NAME --ticket TICKET, with the same options that select a part.",
-    ).approval_id
+    )
+    if job.config.approval.four_eyes:
+        require_other_person_to_start(connection, approval, f"this rollback of run {run_id}")
+    return approval.approval_id
 
 
 def _planned(connection: Connection, source: Source) -> int:

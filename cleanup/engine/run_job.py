@@ -11,6 +11,7 @@ from cleanup.engine.lanes import Entry, run_lanes
 from cleanup.engine.run_end import end_run
 from cleanup.engine.run_lane import RunPlace
 from cleanup.engine.throttle_watch import ThrottleWatch
+from cleanup.log import bound
 
 _Order = TypeVar("_Order")
 
@@ -35,13 +36,14 @@ class RunJob(Generic[_Order]):
 
     def work(self, entry: Entry[_Order], order: _Order) -> Run:
         """Run the lanes until nothing is left; return the run as it ended, or raise why it stopped."""
-        with self._watch:
+        with bound(run=self._run_id), self._watch:
             stopped = run_lanes(entry, order, self._lanes(), self._tick, self._job.deadline)
         return end_run(self._database, self._run_id, stopped=stopped)
 
     def _tick(self) -> int:
         self._watch.require_alive()
-        self._database.transact(lambda connection: self._on_tick(connection, self._run_id), read_only=True)
+        # Only to be shown. Whether the database is gone for good is for the lanes and the watch to say.
+        self._database.glance(lambda connection: self._on_tick(connection, self._run_id))
         return self._lanes()
 
     def _lanes(self) -> int:

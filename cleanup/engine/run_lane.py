@@ -1,9 +1,9 @@
 """One lane of a run: it leases chunks and works through them batch by batch, whatever kind of run it is."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, Generic, Protocol
 
@@ -12,6 +12,7 @@ from cleanup.db.batch_session import BatchDone, BatchGone, BatchRange, BatchRefu
 from cleanup.db.batches import Settlement, checkpoint
 from cleanup.db.connection import Connection, Limits
 from cleanup.db.database import Database
+from cleanup.db.retry import Cause
 from cleanup.db.run_chunks import (
     RunChunk,
     chunks_are_awaited,
@@ -27,7 +28,8 @@ from cleanup.engine.gate import Gate, Passage
 from cleanup.engine.lanes import IDLE_SECONDS, RENEW_AFTER, Stop
 from cleanup.engine.pace import BatchSize
 from cleanup.engine.verdicts import Judge, SomeItem
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import bound, tell
 
 # How many items a lane reads ahead, outside of any batch.
 _PAGE: Final = 5_000
@@ -101,6 +103,10 @@ class RunLane(Generic[SomeItem]):
 
     def work(self) -> None:
         """Lease chunks and work through them."""
+        with bound(run=self._place.run_id):
+            self._work()
+
+    def _work(self) -> None:
         while not self._stop.asked():
             passage = self._look()
             if passage is Passage.ENDED:
@@ -117,7 +123,8 @@ class RunLane(Generic[SomeItem]):
                 )
             )
             if chunk is not None:
-                self._work_chunk(chunk)
+                with bound(table=self._table_of(chunk), chunk=chunk.chunk_number, run_pass=chunk.run_pass):
+                    self._work_chunk(chunk)
             elif self._database.transact(lambda connection: chunks_are_awaited(connection, self._place.run_id)):
                 self._stop.pause(IDLE_SECONDS)
             else:
@@ -150,6 +157,9 @@ class RunLane(Generic[SomeItem]):
                     position = self._checkpoint(chunk)
         # Asked to stop, or the run was stopped. Where another lane has the chunk by now, its attempt protects it.
         self._database.transact(lambda connection: release_run_chunk(connection, self._place.run_id, chunk))
+
+    def _table_of(self, chunk: RunChunk) -> str:
+        return self._place.targets[chunk.leaf_number].leaf.full_name
 
     def _passes_again(self, chunk: RunChunk) -> bool:
         """Find out why a batch was sent back, and wait at the gate; False where the chunk or the run is lost to us."""
@@ -194,12 +204,13 @@ class RunLane(Generic[SomeItem]):
     def _write(self, chunk: RunChunk, position: int, items: list[SomeItem], *, one_by_one: bool = False) -> _After:
         """Write the items in one batch, or in several smaller ones where the database wants that."""
         try:
-            return self._batch(chunk, position, items, one_by_one=one_by_one)
+            with bound(batch=position):
+                return self._batch(chunk, position, items, one_by_one=one_by_one)
         except BatchRefused:
-            get_logger().warning("batch.refused", run=self._place.run_id, after=position, findings=len(items))
+            tell(Event.BATCH_REFUSED, findings=len(items))
             one_by_one, few = True, _ONE_BY_ONE_FINDINGS
         except BatchTooLong:
-            get_logger().warning("batch.too_long", run=self._place.run_id, after=position, findings=len(items))
+            tell(Event.BATCH_TOO_LONG, findings=len(items))
             self._size.failed()
             few = (len(items) + 1) // 2
         for start in range(0, len(items), few):
@@ -218,9 +229,15 @@ class RunLane(Generic[SomeItem]):
             judge = self._items.judge_for(connection, target, items)
             started = time.monotonic()
             batch = Batch(place, target, self._place.fingerprints[chunk.leaf_number], judge, rows_of(items))
-            with BatchSession(connection, target, covered, batch_limits(self._gate.pace)) as session:
+            again = replace(covered, retries=dict(retries))
+            with BatchSession(connection, target, again, batch_limits(self._gate.pace)) as session:
                 return batch.run(session, one_by_one=one_by_one)
 
+        def failed(cause: Cause) -> None:
+            retries[cause.name.lower()] += 1
+            self._size.failed()
+
+        retries = Counter[str]()
         target = self._place.targets[chunk.leaf_number]
         place = BatchPlace(self._place.run_id, chunk.run_pass, chunk.run_pass + 1 >= self._gate.pace.locked_passes)
         covered = BatchRange(
@@ -235,19 +252,18 @@ class RunLane(Generic[SomeItem]):
             self._gate.revision,
         )
         try:
-            settlement = self._database.retry(attempt, self._size.failed)
+            settlement = self._database.retry(attempt, failed)
         except BatchGone:
             return _After.SENT_BACK
         except BatchDone:
+            # Its commit's answer was lost, or another attempt at the chunk was quicker.
+            tell(Event.BATCH_FOUND_DONE, after_number=position)
             return _After.DONE_BEFORE
         elapsed_ms = (time.monotonic() - started) * 1000
         if not one_by_one:
             self._size.measured(len(items), elapsed_ms)
-        get_logger().info(
-            "batch.committed",
-            run=self._place.run_id,
-            chunk=chunk.chunk_number,
-            run_pass=chunk.run_pass,
+        tell(
+            Event.BATCH_COMMITTED,
             through=items[-1].finding_number,
             outcomes=settlement.outcomes,
             elapsed_ms=round(elapsed_ms),

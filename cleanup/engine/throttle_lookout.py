@@ -18,12 +18,15 @@ from cleanup.db.connection import Connection
 from cleanup.db.controls import Control, RunGate, Wish, look_at_gate
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
+from cleanup.db.retry import Pause
 from cleanup.db.throttles import Health, SignalState, ThrottleState, read_throttle_state, write_throttle_state
+from cleanup.engine.control import WISH_EVENTS
 from cleanup.engine.job import Job
 from cleanup.engine.throttle import judge, reason_of
 from cleanup.engine.throttle_signals import SignalReader
 from cleanup.engine.wal_budget import WalBudget
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
 
 EVERY_SECONDS: Final = 1.0
 # Where WAL is limited, a second would be a long time to write without looking.
@@ -36,14 +39,17 @@ _STALE_SECONDS: Final = 5.0
 _REMEMBERED_SECONDS: Final = 60.0
 _MIB: Final = 1 << 20
 # What the config or somebody takes the risk of is recorded once.
-_RECORDED: Final[Mapping[Health, str]] = {Health.ACCEPTED: "throttle.accepted", Health.IGNORED: "throttle.ignored"}
+RECORDED_EVENTS: Final[Mapping[Health, Event]] = {
+    Health.ACCEPTED: Event.THROTTLE_ACCEPTED,
+    Health.IGNORED: Event.THROTTLE_IGNORED,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
     """Something that is different from the last look, as an event."""
 
-    name: str
+    event: Event
     signal: str
     seconds: int
     reason: str
@@ -51,17 +57,17 @@ class _Turn:
     @property
     def is_said(self) -> bool:
         """Whether every job says it by itself."""
-        return self.name in ("throttle.paused", "throttle.resumed")
+        return self.event in (Event.THROTTLE_PAUSED, Event.THROTTLE_RESUMED)
 
 
 class Lookout:
     """What a job knows of its run's signals; `pace` is the config's with what `set` has put in its place."""
 
-    def __init__(self, job: Job, run_id: int, oids: Sequence[int], application_name: str) -> None:
+    def __init__(self, job: Job, run_id: int, oids: Sequence[int], application_name: str, pause: Pause) -> None:
         self.pace: Pace = job.config.pace
         self._job = job
         self._run_id = run_id
-        self._database = Database(job.dsn, application_name, patient=True)
+        self._database = Database(job.dsn, application_name, patient=True, pause=pause)
         self._signals = SignalReader(job, oids, application_name)
         self._budget = WalBudget()
         self._reader = f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex[:8]}"
@@ -133,7 +139,7 @@ class Lookout:
             for turn in turns if ours else ():
                 add_event(
                     connection,
-                    turn.name,
+                    turn.event,
                     run_id=self._run_id,
                     signal=turn.signal,
                     seconds=turn.seconds,
@@ -145,7 +151,7 @@ class Lookout:
             self._written_at = time.monotonic()
             for turn in turns:
                 if not turn.is_said:
-                    get_logger().warning(turn.name, run=self._run_id, signal=turn.signal, reason=turn.reason)
+                    tell(turn.event, run=self._run_id, signal=turn.signal, reason=turn.reason)
 
     def _say(self, reason: str | None, states: Sequence[SignalState]) -> None:
         # Every job says why its lanes wait, whoever saw it; but once.
@@ -154,16 +160,16 @@ class Lookout:
             return
         self._said = holding
         if reason is None:
-            get_logger().info("throttle.resumed", run=self._run_id)
+            tell(Event.THROTTLE_RESUMED, run=self._run_id)
         else:
-            get_logger().warning("throttle.paused", run=self._run_id, reason=reason)
+            tell(Event.THROTTLE_PAUSED, run=self._run_id, reason=reason)
 
     def _say_control(self, control: Control) -> None:
         before, self._control = self._control, control
         if control.wish is (before.wish if before is not None else Wish.GO):
             return
-        name = {Wish.PAUSE: "run.paused", Wish.GO: "run.resumed", Wish.CANCEL: "run.cancel_asked"}[control.wish]
-        get_logger().warning(name, run=self._run_id, by=control.asked_by, reason=control.reason)
+        event = WISH_EVENTS[control.wish]
+        tell(event, run=self._run_id, by=control.asked_by, reason=control.reason)
 
     def _overdue_pause(self, control: Control, throttle: Throttle, now: datetime) -> Iterator[_Turn]:
         # A pause that somebody forgot looks like a run that works.
@@ -172,7 +178,7 @@ class Lookout:
         seconds = int((now - control.asked_at).total_seconds())
         if seconds >= throttle.alert_after_seconds:
             self._alerted_revision = control.revision
-            yield _Turn("throttle.alert", "pause", seconds, control.reason or "")
+            yield _Turn(Event.THROTTLE_ALERT, "pause", seconds, control.reason or "")
 
 
 def _turns(before: Sequence[SignalState], now: Sequence[SignalState], at: datetime) -> Iterator[_Turn]:
@@ -181,18 +187,18 @@ def _turns(before: Sequence[SignalState], now: Sequence[SignalState], at: dateti
         if reason is None:
             held = [state for state in before if state.health.holds]
             began = min(state.since for state in held)
-            yield _Turn("throttle.resumed", " ".join(_holding(before)), _seconds(began, at), reason_of(held) or "")
+            yield _Turn(Event.THROTTLE_RESUMED, " ".join(_holding(before)), _seconds(began, at), reason_of(held) or "")
         else:
-            yield _Turn("throttle.paused", " ".join(_holding(now)), 0, reason)
+            yield _Turn(Event.THROTTLE_PAUSED, " ".join(_holding(now)), 0, reason)
     known = {state.signal: state for state in before}
     for state in now:
         was = known.get(state.signal)
         if state.alerted and not (was is not None and was.alerted):
             yield _Turn(
-                "throttle.alert", state.signal.value, _seconds(state.since, at), reason_of([state]) or state.detail
+                Event.THROTTLE_ALERT, state.signal.value, _seconds(state.since, at), reason_of([state]) or state.detail
             )
-        if state.health in _RECORDED and (was is None or was.health is not state.health):
-            yield _Turn(_RECORDED[state.health], state.signal.value, 0, state.detail)
+        if state.health in RECORDED_EVENTS and (was is None or was.health is not state.health):
+            yield _Turn(RECORDED_EVENTS[state.health], state.signal.value, 0, state.detail)
 
 
 def _seconds(since: datetime, at: datetime) -> int:

@@ -10,6 +10,7 @@ from cleanup.engine.job import Job
 from cleanup.engine.lanes import internal_error
 from cleanup.engine.throttle_lookout import EVERY_SECONDS, WAL_EVERY_SECONDS, Lookout
 from cleanup.errors import CleanupError
+from cleanup.log import bound
 
 # A replica or a command that does not answer is not waited for at the end.
 _JOIN_SECONDS: Final = 5.0
@@ -20,8 +21,9 @@ class ThrottleWatch:
 
     def __init__(self, job: Job, run_id: int, oids: Sequence[int], application_name: str) -> None:
         name = f"{application_name} run {run_id} throttle"
-        self._lookout = Lookout(job, run_id, oids, name)
+        self._run_id = run_id
         self._end = threading.Event()
+        self._lookout = Lookout(job, run_id, oids, name, self._end.wait)
         self._failure: CleanupError | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -56,9 +58,13 @@ class ThrottleWatch:
 
     def _run(self) -> None:
         try:
-            while not self._end.wait(WAL_EVERY_SECONDS if self.pace.wal_mib_per_second else EVERY_SECONDS):
-                self._lookout.look()
+            with bound(run=self._run_id):
+                self._look_on()
         except CleanupError as error:
             self._failure = error
         except Exception as error:
             self._failure = internal_error(error)
+
+    def _look_on(self) -> None:
+        while not self._end.wait(WAL_EVERY_SECONDS if self.pace.wal_mib_per_second else EVERY_SECONDS):
+            self._lookout.look()

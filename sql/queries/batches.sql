@@ -3,8 +3,8 @@
 -- No row means that another lane has taken the chunk over, that the run is not running any more, that somebody has asked
 -- something of it that the lane does not know yet, that a signal holds it, or that the batch would leave a gap: after a
 -- failover to a standby that lacked commits, the ledger knows of less than the lane does.
-INSERT INTO cleanup.batch (run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings)
-SELECT c.run_id, c.pass, %(after_number)s, %(through_number)s, c.chunk_number, c.attempt, %(lane)s, %(findings)s
+INSERT INTO cleanup.batch (run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings, retries)
+SELECT c.run_id, c.pass, %(after_number)s, %(through_number)s, c.chunk_number, c.attempt, %(lane)s, %(findings)s, %(retries)s::jsonb
   FROM cleanup.run_chunk AS c
   JOIN cleanup.run AS r ON r.run_id = c.run_id AND r.state = 'running'
  WHERE c.run_id = %(run_id)s AND c.chunk_number = %(chunk_number)s AND c.attempt = %(attempt)s AND c.state = 'claimed'

@@ -24,6 +24,7 @@ from cleanup.engine.checks.setting import Area, Setting
 from cleanup.engine.checks.space import Expected, expected_of_plan, space
 from cleanup.engine.job import Job
 from cleanup.errors import PreflightBlocked
+from cleanup.event_catalogue import Event
 
 _Name = CheckName
 # Whether rows can be written at all, and what would happen beside them.
@@ -118,7 +119,7 @@ def record_risks(connection: Connection, results: Sequence[CheckResult], plan_id
         if result.acknowledged:
             add_event(
                 connection,
-                "check.acknowledged",
+                Event.CHECK_ACKNOWLEDGED,
                 plan_id=plan_id,
                 run_id=run_id,
                 check=result.name.value,
@@ -131,4 +132,4 @@ def record_acknowledgements(connection: Connection, job: Job, plan_id: int) -> N
     """Add an event for what the config takes the risk of, whether or not it is found, when a plan is created."""
     accepted = ", ".join(str(one) for one in job.config.check.acknowledge)
     if accepted:
-        add_event(connection, "check.acknowledged", plan_id=plan_id, accepted=accepted)
+        add_event(connection, Event.CHECK_ACKNOWLEDGED, plan_id=plan_id, accepted=accepted)

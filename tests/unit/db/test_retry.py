@@ -111,13 +111,13 @@ def test_the_whole_of_it_runs_again_until_it_succeeds() -> None:
 def test_each_attempt_is_logged_with_its_cause(events: list[MutableMapping[str, object]]) -> None:
     heard: list[str] = []
     work = Failing(of_class("40P01"), DatabaseUnreachable("no answer", hint=""))
-    retry_transaction(work, lambda: heard.append("failed"))
+    retry_transaction(work, lambda cause: heard.append(cause.name))
     first, second = events
     assert (first["event"], first["sqlstate"], first["error"]) == ("transaction.retried", "40P01", "DeadlockDetected")
     assert (first["attempt"], first["cause"], first["log_level"]) == (1, "conflict", "warning")
     assert (second["sqlstate"], second["error"], second["cause"]) == (None, "DatabaseUnreachable", "session_lost")
     # Without a connection nothing was tried, so nothing was too much at once.
-    assert heard == ["failed"]
+    assert heard == ["CONFLICT"]
 
 
 @pytest.mark.usefixtures("quick")
