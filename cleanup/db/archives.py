@@ -82,7 +82,7 @@ def page_of_batches(connection: Connection, run_id: int, after: tuple[int, int],
     """The next batches of a run in the order of its head; `after` is the pass and number of the last one."""
     parameters = {"run_id": run_id, "pass": after[0], "after_number": after[1], "batches": batches}
     with connection.cursor(row_factory=args_row(SettledBatch)) as cursor:
-        return cursor.execute(statement("archives.batches"), parameters).fetchall()
+        return cursor.execute(run_statement("archives.batches", run_id), parameters).fetchall()
 
 
 def add_export(
@@ -90,7 +90,7 @@ def add_export(
 ) -> None:
     """Record an archive in the open transaction."""
     connection.execute(
-        statement("archives.add_export"),
+        run_statement("archives.add_export", run_id),
         {"run_id": run_id, "place": place, "format": archive_format, "sha256": sha256, "log_rows": log_rows},
     )
 
@@ -98,12 +98,12 @@ def add_export(
 def export_places(connection: Connection, run_id: int) -> list[ExportPlace]:
     """Where exports of the run's log were put; only their files themselves know whether they still are."""
     with connection.cursor(row_factory=args_row(ExportPlace)) as cursor:
-        return cursor.execute(statement("archives.places"), {"run_id": run_id}).fetchall()
+        return cursor.execute(run_statement("archives.places", run_id), {"run_id": run_id}).fetchall()
 
 
 def known_export(connection: Connection, run_id: int, sha256: bytes) -> int | None:
     """The number of the export with that manifest, if the ledger has made it."""
-    row = connection.execute(statement("archives.known"), {"run_id": run_id, "sha256": sha256}).fetchone()
+    row = connection.execute(run_statement("archives.known", run_id), {"run_id": run_id, "sha256": sha256}).fetchone()
     return int(row[0]) if row else None
 
 
@@ -117,7 +117,7 @@ def signature(connection: Connection) -> Signature:
 
 def receive_log(connection: Connection, run_id: int, rows: Iterable[LogRow]) -> int:
     """Give a purged run its log back in the open transaction; return how many rows it has."""
-    connection.execute(statement("runs.add_log"), {"run_id": run_id})
+    connection.execute(run_statement("runs.add_log", run_id), {"run_id": run_id})
     received = 0
     with connection.cursor() as cursor, cursor.copy(run_statement("archives.receive", run_id)) as copy:
         copy.set_types(_TYPES)
@@ -137,7 +137,7 @@ def add_restoration(connection: Connection, purge_id: int, export_id: int, log_r
 def restoration_of(connection: Connection, run_id: int) -> Restoration | None:
     """How the run's log came back after its newest purge; None where it was never purged, or is away."""
     with connection.cursor(row_factory=args_row(Restoration)) as cursor:
-        return cursor.execute(statement("archives.restoration"), {"run_id": run_id}).fetchone()
+        return cursor.execute(run_statement("archives.restoration", run_id), {"run_id": run_id}).fetchone()
 
 
 def _columns(row: LogRow) -> tuple[object, ...]:

@@ -150,7 +150,7 @@ def selected_log(
 def count_selected(connection: Connection, run_id: int, selection: Selection) -> int:
     """How many rows of a run's log a rollback undoes."""
     row = connection.execute(
-        statement("change_log.count_selected"), {"run_id": run_id, "selection": Jsonb(selection.stored())}
+        run_statement("change_log.count_selected", run_id), {"run_id": run_id, "selection": Jsonb(selection.stored())}
     ).fetchone()
     assert row is not None
     return int(row[0])
@@ -158,7 +158,7 @@ def count_selected(connection: Connection, run_id: int, selection: Selection) ->
 
 def link_conflicts(connection: Connection, run_id: int) -> list[tuple[int, int, str]]:
     """Finding number, link number and reason of every link that a rollback could not put back."""
-    rows = connection.execute(statement("change_log.conflicts"), {"run_id": run_id}).fetchall()
+    rows = connection.execute(run_statement("change_log.conflicts", run_id), {"run_id": run_id}).fetchall()
     return [(int(finding), int(link), str(reason)) for finding, link, reason in rows]
 
 

@@ -1,5 +1,6 @@
 """Opening connections, and transactions whose settings are all local."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,10 +10,20 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from cleanup.db.queries import statement
+from cleanup.db.queries import comment, statement
 from cleanup.errors import DatabaseUnreachable, ServerUnsuitable, UsageInvalid
 
 Connection = psycopg.Connection[TupleRow]
+
+# Seconds, but for the last, which is in milliseconds. A host that vanished without a word would be waited for by the
+# kernel for a quarter of an hour, and by a connection that only listens for ever.
+_NETWORK_PATIENCE: Final = {
+    "connect_timeout": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 40_000,
+}
 
 OLDEST_SERVER: Final = 150000
 TRANSACTION_TIMEOUT_SINCE: Final = 170000
@@ -42,7 +53,7 @@ def open_connection(dsn: str, application_name: str) -> Connection:
         # No prepared statements: a transaction-pooling proxy may hand each transaction to another session.
         # UTF-8 whatever PGCLIENTENCODING says: COPY sends raw bytes, and the hashes are over UTF-8.
         connection = psycopg.connect(
-            dsn,
+            _with_network_patience(dsn),
             autocommit=True,
             prepare_threshold=None,
             fallback_application_name=application_name,
@@ -66,6 +77,18 @@ def open_connection(dsn: str, application_name: str) -> Connection:
         ) from None
     _require_suitable(connection)
     return connection
+
+
+def _with_network_patience(dsn: str) -> str:
+    """The connection string with how long a host may be silent, where the operator has not said so."""
+    said = set(psycopg.conninfo.conninfo_to_dict(dsn))
+    if "service" in said or "PGSERVICE" in os.environ:
+        # The service file may have them, and what is given here would win.
+        return dsn
+    if "PGCONNECT_TIMEOUT" in os.environ:
+        said.add("connect_timeout")
+    missing = {name: value for name, value in _NETWORK_PATIENCE.items() if name not in said}
+    return psycopg.conninfo.make_conninfo(dsn, **missing)
 
 
 def describe_dsn(dsn: str) -> str:
@@ -141,7 +164,9 @@ def begin(connection: Connection, limits: Limits, *, read_only: bool = False, on
     """Give the open transaction its isolation, its access mode and its local settings."""
     isolation = sql.SQL("REPEATABLE READ") if one_snapshot else sql.SQL("READ COMMITTED")
     access = sql.SQL("READ ONLY") if read_only else sql.SQL("READ WRITE")
-    connection.execute(sql.SQL("SET TRANSACTION ISOLATION LEVEL {}, {}").format(isolation, access))
+    connection.execute(
+        sql.SQL("{}SET TRANSACTION ISOLATION LEVEL {}, {}").format(comment("connection.begin"), isolation, access)
+    )
     settings = local_settings(connection, limits)
     connection.execute(
         statement("session.set_local"), {"names": list(settings.keys()), "settings": list(settings.values())}

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
 from cleanup.db.instants import read_any_instant
-from cleanup.db.queries import statement
+from cleanup.db.queries import run_statement, statement
 from cleanup.db.runs import Run
 
 NO_END: Final = 2**63 - 1
@@ -144,12 +144,14 @@ def _source_of(run: Run) -> tuple[str, Mapping[str, object]]:
 def chunk_ranges(connection: Connection, run_id: int) -> list[ChunkRange]:
     """The chunks of a run in order."""
     with connection.cursor(row_factory=args_row(ChunkRange)) as cursor:
-        return cursor.execute(statement("log_proof.chunks"), {"run_id": run_id}).fetchall()
+        return cursor.execute(run_statement("log_proof.chunks", run_id), {"run_id": run_id}).fetchall()
 
 
 def recorded_heads(connection: Connection, run_id: int) -> Sequence[str]:
     """The heads that the run's events recorded, in hexadecimal; usually one."""
-    return [str(row[0]) for row in connection.execute(statement("log_proof.recorded_heads"), {"run_id": run_id})]
+    return [
+        str(row[0]) for row in connection.execute(run_statement("log_proof.recorded_heads", run_id), {"run_id": run_id})
+    ]
 
 
 def _paged(page: Callable[[_Row | None], list[_Row]]) -> Iterator[_Row]:

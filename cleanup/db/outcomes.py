@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
-from cleanup.db.queries import statement
+from cleanup.db.queries import run_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +25,5 @@ def list_left(connection: Connection, run_id: int, outcomes: Sequence[str], rows
     """The first findings of a run that ended in one of these outcomes."""
     with connection.cursor(row_factory=args_row(Left)) as cursor:
         return cursor.execute(
-            statement("outcomes.list"), {"run_id": run_id, "outcomes": list(outcomes), "rows": rows}
+            run_statement("outcomes.list", run_id), {"run_id": run_id, "outcomes": list(outcomes), "rows": rows}
         ).fetchall()

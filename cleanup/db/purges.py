@@ -2,23 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
-import psycopg
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
 from cleanup.db.queries import run_statement, statement
-from cleanup.errors import LogInUse, LogPurged, LogRetained, Refused, RunUnfinished, RunUnknown
-
-# The function's SQLSTATEs: CL, and the digits of the error's own code.
-_REFUSALS: Final[dict[str, type[Refused]]] = {
-    "CL110": RunUnknown,
-    "CL112": RunUnfinished,
-    "CL114": LogPurged,
-    "CL115": LogInUse,
-    "CL116": LogRetained,
-}
+from cleanup.db.refusals import ledger_refusals
+from cleanup.errors import LogPurged
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +33,8 @@ def purge_run(connection: Connection, run_id: int, reason: str | None) -> Purge:
     Raises what the ledger's function finds: RunUnknown, RunUnfinished, LogPurged, LogInUse, or LogRetained where
     its date has not come and there is no `reason`.
     """
-    try:
-        with connection.cursor(row_factory=args_row(Purge)) as cursor:
-            proof = cursor.execute(
-                run_statement("purges.purge", run_id), {"run_id": run_id, "reason": reason}
-            ).fetchone()
-    except psycopg.Error as error:
-        refusal = _REFUSALS.get(error.sqlstate or "")
-        if refusal is None:
-            raise
-        # The function's own words, with no text of a post in them.
-        raise refusal(error.diag.message_primary or "", hint=error.diag.message_hint or "") from None
+    with ledger_refusals(), connection.cursor(row_factory=args_row(Purge)) as cursor:
+        proof = cursor.execute(run_statement("purges.purge", run_id), {"run_id": run_id, "reason": reason}).fetchone()
     assert proof is not None
     return proof
 
@@ -61,7 +42,7 @@ def purge_run(connection: Connection, run_id: int, reason: str | None) -> Purge:
 def purge_in_force(connection: Connection, run_id: int) -> Purge | None:
     """The purge that took the run's log away; None where the log is there."""
     with connection.cursor(row_factory=args_row(Purge)) as cursor:
-        return cursor.execute(statement("purges.in_force"), {"run_id": run_id}).fetchone()
+        return cursor.execute(run_statement("purges.in_force", run_id), {"run_id": run_id}).fetchone()
 
 
 def require_log(connection: Connection, run_id: int) -> None:

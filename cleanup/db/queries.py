@@ -8,6 +8,7 @@ from typing import Final
 
 from psycopg import sql
 
+from cleanup.log import bound_values
 from cleanup.resources import sql_directory
 
 _HEADER: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -46,28 +47,43 @@ def named_queries() -> Mapping[str, NamedQuery]:
 
 
 def statement(name: str, /, **fragments: sql.Composable) -> sql.Composed:
-    """The named query with its template spots filled, and a leading comment that names it.
+    """The named query with its template spots filled, led by a comment: its name, and the run or plan at work.
 
     Raises KeyError where a spot is not filled or a fragment has no spot: both are bugs of ours.
     """
-    return _compose(name, f"/* cleanup:{name} */ ", fragments)
+    return _compose(name, comment(name), fragments)
 
 
 def run_statement(name: str, run_id: int, /, **fragments: sql.Composable) -> sql.Composed:
-    """The same, with the run's number in the comment."""
-    return _compose(name, f"/* cleanup:{name} run={int(run_id)} */ ", fragments)
+    """The same for a query about one run, which the comment names whatever is at work."""
+    return _compose(name, _comment(f"{name} run={int(run_id)}"), fragments)
 
 
-def _compose(name: str, tag: str, fragments: Mapping[str, sql.Composable]) -> sql.Composed:
+def comment(name: str) -> sql.SQL:
+    """What leads a statement, so that pg_stat_activity and the server's log say where it comes from.
+
+    No statement of ours is prepared under a name, so that its text may differ from run to run; and
+    pg_stat_statements, which looks at the parsed statement, still has one row for all runs of a query.
+    """
+    values = bound_values()
+    return _comment(" ".join([name, *(f"{kind}={values[kind]}" for kind in ("run", "plan") if kind in values)]))
+
+
+def _comment(words: str) -> sql.SQL:
+    return literal_sql(f"/* cleanup:{words} */ ")
+
+
+def _compose(name: str, tag: sql.SQL, fragments: Mapping[str, sql.Composable]) -> sql.Composed:
     query = named_queries()[name]
     if fragments.keys() != query.spots:
         raise KeyError(f"{name}: spots {sorted(query.spots)} were given {sorted(fragments)}")
-    pieces: list[sql.Composable] = [literal_sql(tag)]
+    pieces: list[sql.Composable] = [tag]
     position = 0
     for match in _SPOT.finditer(query.text):
         pieces += [literal_sql(query.text[position : match.start()]), fragments[match[1]]]
         position = match.end()
-    pieces.append(literal_sql(query.text[position:]))
+    # From version 18 on, pg_stat_statements leaves out what stands before a statement, but not what stands behind it.
+    pieces.append(literal_sql(f"{query.text[position:]} /* {name} */"))
     return sql.Composed(pieces)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
-from cleanup.db.queries import statement
+from cleanup.db.queries import run_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +52,22 @@ class TableWork:
 def conflict_reasons(connection: Connection, run_id: int) -> tuple[ReasonCount, ...]:
     """The conflicts of a rollback, by reason."""
     with connection.cursor(row_factory=args_row(ReasonCount)) as cursor:
-        return tuple(cursor.execute(statement("report_run.conflicts"), {"run_id": run_id}))
+        return tuple(cursor.execute(run_statement("report_run.conflicts", run_id), {"run_id": run_id}))
 
 
 def run_events(connection: Connection, run_id: int, rows: int) -> tuple[EventLine, ...]:
     """The first events of a run."""
     with connection.cursor(row_factory=args_row(EventLine)) as cursor:
-        return tuple(cursor.execute(statement("report_run.events"), {"run_id": run_id, "rows": rows}))
+        return tuple(cursor.execute(run_statement("report_run.events", run_id), {"run_id": run_id, "rows": rows}))
 
 
 def run_passes(connection: Connection, run_id: int) -> tuple[PassLine, ...]:
     """The passes of a run."""
     with connection.cursor(row_factory=args_row(PassLine)) as cursor:
-        return tuple(cursor.execute(statement("report_run.passes"), {"run_id": run_id}))
+        return tuple(cursor.execute(run_statement("report_run.passes", run_id), {"run_id": run_id}))
 
 
 def run_tables(connection: Connection, run_id: int) -> tuple[TableWork, ...]:
     """Planned against written, table by table."""
     with connection.cursor(row_factory=args_row(TableWork)) as cursor:
-        return tuple(cursor.execute(statement("report_run.tables"), {"run_id": run_id}))
+        return tuple(cursor.execute(run_statement("report_run.tables", run_id), {"run_id": run_id}))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
-from cleanup.db.queries import run_statement, statement
+from cleanup.db.queries import run_statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class RunChunk:
 
 def create_for_apply(connection: Connection, run_id: int, plan_id: int) -> None:
     """Give a new run the plan's chunks that have something to do."""
-    connection.execute(statement("run_chunks.create_for_apply"), {"run_id": run_id, "plan_id": plan_id})
+    connection.execute(run_statement("run_chunks.create_for_apply", run_id), {"run_id": run_id, "plan_id": plan_id})
 
 
 def create_for_rollback(connection: Connection, run_id: int, source_run_id: int) -> None:
     """Give a new rollback the chunks of the run it undoes."""
-    connection.execute(statement("run_chunks.create_for_rollback"), {"run_id": run_id, "source_run_id": source_run_id})
+    connection.execute(
+        run_statement("run_chunks.create_for_rollback", run_id), {"run_id": run_id, "source_run_id": source_run_id}
+    )
 
 
 def claim_run_chunk(
@@ -74,7 +76,7 @@ def end_pass(connection: Connection, run_id: int, chunk: RunChunk, position: int
 
 def unfinished_run_chunks(connection: Connection, run_id: int) -> int:
     """How many chunks of the run are not done."""
-    row = connection.execute(statement("run_chunks.unfinished"), {"run_id": run_id}).fetchone()
+    row = connection.execute(run_statement("run_chunks.unfinished", run_id), {"run_id": run_id}).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from psycopg import sql
 
 from cleanup.config import Undated
-from cleanup.db.queries import literal_sql, predicate_sql, run_statement, statement
+from cleanup.db.queries import comment, literal_sql, predicate_sql, run_statement, statement
 from cleanup.db.tables import KeyColumn, Leaf, Table, TextColumn
 
 Key = tuple[str, ...]
@@ -77,7 +77,7 @@ class Target:
             leaf=self.leaf.identifier,
             range=self._range(keys, beside_parameters=False, since_xmin=since_xmin),
         )
-        return sql.SQL("COPY ({}) TO STDOUT (FORMAT BINARY)").format(rows)
+        return sql.SQL("{}COPY ({}) TO STDOUT (FORMAT BINARY)").format(comment("targets.rows"), rows)
 
     def lock_and_read(self, run: int) -> sql.Composed:
         """The statement that locks a batch's rows and reads scope and texts; takes `k0`, `k1`, ..."""

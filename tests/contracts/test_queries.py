@@ -121,3 +121,14 @@ def test_every_spot_is_filled() -> None:
     assert len(calls) > 20
     wrong = {name: sorted(given) for name, given in calls if given != named_queries()[name].spots}
     assert wrong == {}
+
+
+def test_a_query_about_one_run_is_sent_with_its_number() -> None:
+    without = {
+        (file.relative_to(CODE).as_posix(), name)
+        for file in CODE.rglob("*.py")
+        for name in re.findall(r'(?<!_)\bstatement\("([a-z_.]+)"', file.read_text(encoding="utf-8"))
+        if "%(run_id)s" in named_queries()[name].text
+    }
+    # An event may be about a plan alone.
+    assert without == {("db/events.py", "events.add")}
