@@ -188,6 +188,15 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Where a job tells its numbers to a monitoring system: at an HTTP port, in a file, at both or nowhere."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class JobConfig:
     """Everything the job is told; `policy` is the file that says which links."""
 
@@ -201,6 +210,7 @@ class JobConfig:
     check: Check = Check()
     throttle: Throttle = field(default_factory=Throttle)
     window: Window | None = None
+    metrics: Metrics = Metrics()
 
     def with_lanes(self, lanes: int) -> "JobConfig":
         """The same job with another number of lanes."""

@@ -11,6 +11,7 @@ from cleanup.config import (
     ExemptBy,
     JobConfig,
     LinkRows,
+    Metrics,
     Resolution,
     Retention,
     TableConfig,
@@ -44,9 +45,10 @@ def load_config(file: Path) -> JobConfig:
     retention = _read_retention(root.section("retention"))
     resolution = _read_resolution(root.section("resolution")) if root.has("resolution") else None
     check = _read_check(root.section("check"))
+    metrics = _read_metrics(root.section("metrics"))
     root.close()
     problems.raise_if_any()
-    return JobConfig(file, policy, tables, pace, approval, retention, resolution, check, throttle, window)
+    return JobConfig(file, policy, tables, pace, approval, retention, resolution, check, throttle, window, metrics)
 
 
 def _policy_path(file: Path, root: Section) -> Path:
@@ -158,6 +160,17 @@ def _read_retention(section: Section) -> Retention:
     retention = Retention(days=section.integer("days", Retention().days, maximum=36_500))
     section.close()
     return retention
+
+
+def _read_metrics(section: Section) -> Metrics:
+    file = section.optional_text("file")
+    metrics = Metrics(
+        host=section.text("host", Metrics().host),
+        port=section.integer("port", maximum=65_535) if section.has("port") else None,
+        file=None if file is None else Path(file),
+    )
+    section.close()
+    return metrics
 
 
 def _read_check(section: Section) -> Check:

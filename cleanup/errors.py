@@ -70,6 +70,12 @@ class LibraryMissing(UsageOrConfigError):
     code = "CLN-206"
 
 
+class MetricsUnusable(UsageOrConfigError):
+    """The port for metrics is taken, or the file can not be written."""
+
+    code = "CLN-207"
+
+
 class Refused(CleanupError):
     """What was asked for is not allowed as things stand; nothing was changed."""
 
@@ -206,6 +212,12 @@ class DecisionsRefused(Refused):
     """A decision file does not fit the plan, or contradicts itself; all of it is refused, each problem listed."""
 
     code = "CLN-123"
+
+
+class NothingAtWork(Refused):
+    """There is nothing to watch: no run is open, and no plan is being made."""
+
+    code = "CLN-124"
 
 
 class PreflightFailed(CleanupError):

@@ -1,11 +1,11 @@
 """What apply --rehearse says: while it works, and at its end."""
 
-import sys
 from collections.abc import Iterator
 
 import click
 
 from cleanup.commands.options import OutputFormat
+from cleanup.commands.progress import TerminalBar
 from cleanup.engine.job import Job
 from cleanup.engine.rehearsing import Rehearsal, rehearse_plan
 from cleanup.report.as_json import render_json
@@ -17,7 +17,8 @@ _REFUSED_SHOWN = 20
 
 def rehearse(job: Job, plan_id: int, limit: int | None, output_format: OutputFormat) -> None:
     """Rehearse a plan and print what it came to; exit with 1 where a run would leave something."""
-    rehearsal = rehearse_plan(job, plan_id, limit, _draw)
+    with TerminalBar() as bar:
+        rehearsal = rehearse_plan(job, plan_id, limit, lambda so_far: _draw(bar, so_far))
     if output_format is OutputFormat.JSON:
         click.echo(render_json(rehearsal), nl=False)
     else:
@@ -26,10 +27,9 @@ def rehearse(job: Job, plan_id: int, limit: int | None, output_format: OutputFor
         raise SystemExit(ExitStatus.LEFT_OR_REFUSED)
 
 
-def _draw(rehearsal: Rehearsal) -> None:
-    if sys.stderr.isatty():
-        line = f"plan {rehearsal.plan_id}: {rehearsal.findings:,}/{rehearsal.planned:,} findings rehearsed"
-        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+def _draw(bar: TerminalBar, so_far: Rehearsal) -> None:
+    share = so_far.findings / so_far.planned if so_far.planned else 1.0
+    bar.draw_line(f"rehearsal of plan {so_far.plan_id}", share, f"{so_far.findings:,}/{so_far.planned:,} findings")
 
 
 def _lines(rehearsal: Rehearsal) -> Iterator[str]:

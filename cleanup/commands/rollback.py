@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from cleanup.commands.metrics import metrics_options, metrics_place
 from cleanup.commands.options import OutputFormat, format_option, job_options, load_job, max_runtime_option
-from cleanup.commands.progress import RunProgress
+from cleanup.commands.progress import RUN, JobProgress
 from cleanup.commands.run_ending import print_run
 from cleanup.commands.selecting import selection_options
 from cleanup.db.database import Database
@@ -36,6 +37,7 @@ _CONFLICTS_LISTED = 10_000
 )
 @click.option("--lanes", type=click.IntRange(1, 64), help="Worker processes, instead of the config's number.")
 @max_runtime_option
+@metrics_options
 @format_option
 def command(
     config_file: Path,
@@ -45,6 +47,8 @@ def command(
     archive: Path | None,
     lanes: int | None,
     max_runtime: float | None,
+    metrics_port: int | None,
+    metrics_file: Path | None,
     output_format: OutputFormat,
     selection: Selection,
 ) -> None:
@@ -59,7 +63,8 @@ def command(
     if dry_run:
         _preview(job, run_id, selection, output_format)
         return
-    run = roll_back(job, run_id, selection, RunProgress())
+    with JobProgress(job, RUN, metrics_place(job.config.metrics, metrics_port, metrics_file)) as progress:
+        run = roll_back(job, run_id, selection, progress)
     print_run(dsn, run.run_id, output_format)
 
 

@@ -1,11 +1,13 @@
 """cleanup verify: what is left, and whether the log is whole; writes nothing."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from cleanup.commands.options import OutputFormat, format_option, job_options, load_job
+from cleanup.commands.progress import TerminalBar
 from cleanup.db.runs import Run
 from cleanup.engine.log_chains import LogProblem
 from cleanup.engine.verifying import Verification, verify_posts, verify_run
@@ -21,13 +23,27 @@ from cleanup.vocabulary import ExitStatus
 def command(config_file: Path, dsn: str, run_id: int | None, output_format: OutputFormat) -> None:
     """Prove a run and sweep what was written since its plan; without RUN, read every post again."""
     job = load_job(config_file, dsn)
-    result = verify_posts(job) if run_id is None else verify_run(job, run_id)
+    with TerminalBar() as bar:
+        on_rows = _RowsRead(bar)
+        result = verify_posts(job, on_rows) if run_id is None else verify_run(job, run_id, on_rows)
     if output_format is OutputFormat.JSON:
         click.echo(render_json(result), nl=False)
     else:
         click.echo("\n".join(_lines(result)))
     if not result.is_clean:
         raise SystemExit(ExitStatus.LEFT_OR_REFUSED)
+
+
+class _RowsRead:
+    """Draws how many rows were read, and how fast; how many there are, nobody knows before."""
+
+    def __init__(self, bar: TerminalBar) -> None:
+        self._bar = bar
+        self._started = time.monotonic()
+
+    def __call__(self, rows: int) -> None:
+        seconds = max(time.monotonic() - self._started, 0.1)
+        self._bar.draw_line("verify", None, f"{rows:,} rows read", f"{rows / seconds:,.0f}/s")
 
 
 def _lines(result: Verification) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The sweep: reading posts for links in scope that nothing accounts for. It writes nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -57,12 +58,12 @@ class Extent:
     known: frozenset[int] = frozenset()
 
 
-def sweep_posts(database: Database, job: Job, extent: Extent) -> Sweep:
-    """Read the configured posts, one snapshot a table."""
+def sweep_posts(database: Database, job: Job, extent: Extent, on_rows: Callable[[int], None]) -> Sweep:
+    """Read the configured posts, one snapshot a table; `on_rows` hears how many rows were read so far."""
     # A look-up needs a connection of its own, while the first one streams.
     maps = Database(job.dsn, APPLICATION_NAME)
     prefilter = Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
-    reader = _Reader(Matcher(job.policy, resolver(job, maps)), prefilter, extent)
+    reader = _Reader(Matcher(job.policy, resolver(job, maps)), prefilter, extent, on_rows)
     try:
         return _sweep(database, job, reader)
     finally:
@@ -95,8 +96,9 @@ class _Reader:
     matcher: Matcher
     prefilter: Prefilter
     extent: Extent
+    on_rows: Callable[[int], None]
 
-    def read(self, connection: Connection, leaves: list[Target]) -> Sweep:
+    def read(self, connection: Connection, leaves: list[Target], rows_before: int) -> Sweep:
         # One snapshot for all leaves of a table: a row that moves between them is seen in exactly one.
         sweep = Sweep()
         for target in leaves:
@@ -105,6 +107,7 @@ class _Reader:
             pieces = copy_pieces(connection, target.scan(KeyRange(), since), PIECE_BYTES)
             for findings in Scanner(self.matcher, self.prefilter, target).findings(pieces, counts):
                 _note(sweep, target, findings, self.extent.known)
+                self.on_rows(rows_before + sweep.rows_read + counts.rows)
             sweep.rows_read += counts.rows
         return sweep
 
@@ -114,7 +117,10 @@ def _sweep(database: Database, job: Job, reader: _Reader) -> Sweep:
     total = Sweep()
     for _, leaves in groupby(targets.values(), key=lambda target: target.table.name):
         part = database.transact(
-            partial(reader.read, leaves=list(leaves)), SCAN_LIMITS, read_only=True, one_snapshot=True
+            partial(reader.read, leaves=list(leaves), rows_before=total.rows_read),
+            SCAN_LIMITS,
+            read_only=True,
+            one_snapshot=True,
         )
         total.rows_read += part.rows_read
         total.unplanned += part.unplanned

@@ -1,6 +1,7 @@
 """What is left: a sweep over what was written since the plan, the log's own proof, every logged value."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Final
@@ -45,17 +46,17 @@ class Verification:
         return not (self.sweep.unplanned or self.left or self.log_problems)
 
 
-def verify_posts(job: Job) -> Verification:
+def verify_posts(job: Job, on_rows: Callable[[int], None]) -> Verification:
     """Read every configured post again under the policy as it is now. Writes nothing."""
     database = Database(job.dsn, APPLICATION_NAME)
     try:
-        sweep = sweep_posts(database, job, Extent())
+        sweep = sweep_posts(database, job, Extent(), on_rows)
         return Verification(None, sweep, sweep.refused, [], {})
     finally:
         database.close()
 
 
-def verify_run(job: Job, run_id: int) -> Verification:
+def verify_run(job: Job, run_id: int, on_rows: Callable[[int], None]) -> Verification:
     """Prove a closed run: the sweep of what was written since its plan, its log, its values. Writes nothing.
 
     Raises PlanStale where the config is not the plan's. Where the policy is another one by now, or the run
@@ -73,7 +74,7 @@ def verify_run(job: Job, run_id: int) -> Verification:
             leaves = database.transact(lambda connection: plan_leaves(connection, plan.plan_id), read_only=True)
             left += database.transact(lambda connection: _refused(connection, plan, targets), read_only=True)
             since = plan.first_xmin if _sweep_is_enough(job, plan, run) else None
-            sweep = sweep_posts(database, job, Extent(since, leaf_oids(leaves), _known(leaves, left)))
+            sweep = sweep_posts(database, job, Extent(since, leaf_oids(leaves), _known(leaves, left)), on_rows)
             left += sweep.refused
         check = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
         values = database.transact(

@@ -18,6 +18,11 @@ def render_json(model: object) -> str:
     return _HIDDEN.sub(_escape, json.dumps(_plain(model), ensure_ascii=False, indent=2)) + "\n"
 
 
+def render_json_line(model: object) -> str:
+    """The same in one line."""
+    return _HIDDEN.sub(_escape, json.dumps(_plain(model), ensure_ascii=False)) + "\n"
+
+
 def _escape(match: re.Match[str]) -> str:
     return json.dumps(match[0])[1:-1] if match[0] != visible(match[0]) else match[0]
 

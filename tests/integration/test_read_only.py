@@ -48,6 +48,7 @@ LOOKS = {
     "status": 0,
     "status 1": 0,
     "status --format json": 0,
+    "status --plan 1": 0,
     "report 1": 0,
     "report --run 1": 0,
     "report 1 --format json": 0,

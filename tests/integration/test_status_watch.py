@@ -1,0 +1,201 @@
+"""`status --watch`: whoever looks, from any host, sees how far it is, what each lane does, and what holds the run."""
+
+import json
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.jobs import Site, new_site, wait_for
+from tests.integration.asking import ask, begin
+from tests.integration.jobs import Job, subprocess_environment
+from tests.integration.terminals import Terminal
+from tests.integration.watched import (
+    LANES,
+    ONE_OLD_TRANSACTION,
+    PACE,
+    build_gate,
+    closed_gate,
+    old_transaction,
+    wait_at_gate,
+)
+from tests.plugins.servers import WHEEL_MAJOR
+
+MakeSite = Callable[..., Site]
+QUICKLY = ("--every", "0.2")
+on_one_version = pytest.mark.parametrize("major", [WHEEL_MAJOR], ids=["pg18"], indirect=True)
+
+
+@pytest.fixture
+def make_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
+    for name, value in subprocess_environment().items():
+        monkeypatch.setenv(name, value)
+    made: list[Site] = []
+
+    def make(dsn: str, config: str = "", rows: int = 30) -> Site:
+        made.append(new_site(dsn, tmp_path, rows, PACE))
+        with made[-1].config.open("a", encoding="utf-8") as file:
+            file.write(config)
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.close()
+
+
+def looks(text: str) -> list[dict[str, object]]:
+    """One look a line."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_in_a_pipe_each_look_is_a_line_until_the_run_ends(database_dsn: str, make_site: MakeSite) -> None:
+    site = make_site(database_dsn)
+    build_gate(site)
+    plan = site.approved_plan()
+    with closed_gate(site):
+        job = site.start("apply", str(plan))
+        wait_at_gate(site, job, LANES)
+        run = site.last_run()
+        watch = begin(site, "status", "--watch", *QUICKLY, "--format", "json", str(run))
+        wait_for("three looks", lambda: watch.said().count("\n") >= 3, process=watch)
+    assert job.end().status == 0
+    ended = watch.end()
+    assert ended.status == 0, ended.err
+    first, *_, last = looks(ended.out)
+    assert (first["run_id"], first["state"], first["settled_findings"]) == (run, "running", 0)
+    lanes = first["lanes"]
+    assert isinstance(lanes, list)
+    assert [lane["lane"] for lane in lanes] == [1, 2]
+    # What a lane does at the gate: the statement that writes, and that it waits for a lock.
+    assert {(lane["query_name"], lane["state"], lane["waits_for"]) for lane in lanes} == {
+        ("targets.write", "active", "Lock")
+    }
+    assert {lane["table"] for lane in lanes} == {"public.note"}
+    signals = first["signals"]
+    assert isinstance(signals, list)
+    assert {one["signal"] for one in signals} >= {"replica_lag", "long_transaction", "window"}
+    assert all(0 <= one["age_seconds"] < 15 for one in signals)
+    assert (last["state"], last["standing"]) == ("finished", "ended")
+    assert last["settled_findings"] == last["planned_findings"]
+    assert last["rate"] > 0  # type: ignore[operator]  # a number, or this fails
+
+
+def test_without_a_number_it_watches_what_is_at_work(database_dsn: str, make_site: MakeSite) -> None:
+    site = make_site(database_dsn)
+    nothing = ask(site, "status", "--watch", expect=1)
+    assert nothing.err.startswith("CLN-124 ")
+    build_gate(site)
+    plan = site.approved_plan()
+    with closed_gate(site):
+        job = site.start("apply", str(plan))
+        wait_at_gate(site, job)
+        watch = begin(site, "status", "--watch", *QUICKLY)
+        wait_for("a look", lambda: "\n" in watch.said(), process=watch)
+    job.end()
+    ended = watch.end()
+    assert re.match(r"\S+ run 1 apply: 0/[\d,]+ findings, 0\.0%, 2 lanes", ended.out), ended.out
+    assert ended.out.splitlines()[-1].endswith("; finished")
+
+
+def test_the_exit_status_is_the_runs(database_dsn: str, make_site: MakeSite) -> None:
+    site = make_site(database_dsn)
+    build_gate(site)
+    plan = site.approved_plan()
+    with closed_gate(site):
+        job = site.start("apply", str(plan))
+        wait_at_gate(site, job, LANES)
+        watch = begin(site, "status", "--watch", *QUICKLY)
+        wait_for("a look", lambda: "\n" in watch.said(), process=watch)
+        job.signal(signal.SIGTERM)
+    assert job.end().status == 4
+    assert watch.end().status == 4
+    ask(site, "cancel", str(site.last_run()), "--reason", "no more")
+    assert ask(site, "status", "--watch", str(site.last_run()), expect=1).out.endswith("; cancelled\n")
+
+
+def test_sigint_ends_the_watch_and_nothing_else(database_dsn: str, make_site: MakeSite) -> None:
+    site = make_site(database_dsn)
+    build_gate(site)
+    plan = site.approved_plan()
+    with closed_gate(site):
+        job = site.start("apply", str(plan))
+        wait_at_gate(site, job)
+        watch = begin(site, "status", "--watch", "--every", "3600")
+        wait_for("a look", lambda: "\n" in watch.said(), process=watch)
+        watch.signal(signal.SIGINT)
+        ended = watch.end()
+        assert (ended.status, ended.err) == (4, "")
+        assert job.is_alive()
+    assert job.end().status == 0
+
+
+@on_one_version
+def test_a_pause_says_who_asked_for_it_and_a_killed_job_that_nobody_works(
+    database_dsn: str, make_site: MakeSite
+) -> None:
+    site = make_site(database_dsn)
+    build_gate(site)
+    plan = site.approved_plan()
+    with closed_gate(site):
+        job = site.start("apply", str(plan))
+        wait_at_gate(site, job)
+        ask(site, "pause", str(site.last_run()), "--reason", "the backup first")
+        text = ask(site, "status", str(site.last_run())).out
+        assert re.search(r"; paused: paused by .+: the backup first$", text, re.MULTILINE), text
+        job.kill()
+        # A word of a job that is gone is believed for a while.
+        site.do("UPDATE cleanup.throttle SET read_at = read_at - interval '1 minute'")
+        text = ask(site, "status", str(site.last_run())).out
+        assert "; deserted: no job watches it: give the same command again" in text
+
+
+@on_one_version
+def test_on_a_terminal_it_shows_lanes_and_signals_and_what_holds_the_run(
+    database_dsn: str, make_site: MakeSite
+) -> None:
+    site = make_site(database_dsn, ONE_OLD_TRANSACTION)
+    plan = site.approved_plan()
+    with old_transaction(site):
+        job = site.start("apply", str(plan))
+        held = "SELECT count(*) FROM cleanup.throttle WHERE reason IS NOT NULL"
+        wait_for("a pause", lambda: site.number(held) == 1, process=job)
+        words = ["status", "--watch", *QUICKLY, "--dsn", site.dsn]
+        with Terminal(words, {}) as terminal:
+            seen = terminal.wait_for("a lane at the gate", lambda text: "controls.gate" in text)
+            assert "run 1 apply" in seen
+            assert re.search(r"waiting: long_transaction [\d,.]+ s, limit 1 \(session \d+ of postgres\)", seen), seen
+            assert re.search(r"long_transaction +beyond its limit +[\d,.]+ s +1 s +\d+ s ago +session \d+", seen), seen
+            assert "\x1b[?25l" in terminal.raw, "nothing was drawn over itself"
+            terminal.process.send_signal(signal.SIGINT)
+            assert terminal.end() == 4
+            assert terminal.raw.endswith("\x1b[?25h"), "the cursor is hidden"
+    assert job.end().status == 0
+
+
+def test_a_plan_can_be_watched_too(database_dsn: str, make_site: MakeSite) -> None:
+    site = make_site(database_dsn)
+    plan = site.approved_plan()
+    ended = ask(site, "status", "--watch", "--plan", str(plan), "--format", "json")
+    (look,) = looks(ended.out)
+    assert (look["plan_id"], look["state"], look["standing"]) == (plan, "finished", "ended")
+    assert look["rows_read"] == site.number(
+        "SELECT (SELECT count(*) FROM note) + (SELECT count(*) FROM note_archive) + (SELECT count(*) FROM comment)"
+    )
+    # A plan whose scan was stopped in the middle: nobody is at work on it.
+    site.tamper(f"UPDATE cleanup.plan SET state = 'scanning', digest = NULL, finished_at = NULL WHERE plan_id = {plan}")
+    text = ask(site, "status", "--plan", str(plan)).out
+    assert text.startswith(f"plan {plan}: ")
+    assert "; deserted: no lane works on it: give the same command again" in text
+
+
+@on_one_version
+def test_watching_writes_nothing(database_dsn: str, make_site: MakeSite, tmp_path: Path) -> None:
+    site = make_site(database_dsn)
+    site.run("apply", str(site.approved_plan()))
+    (tmp_path / "reader").mkdir()
+    reader = Job(database_dsn, tmp_path / "reader", "")
+    before = reader.checksums()
+    ask(site, "status", "--watch", "1")
+    assert reader.checksums() == before
