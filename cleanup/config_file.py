@@ -28,7 +28,8 @@ from cleanup.vocabulary import ColumnFormat
 
 def load_config(file: Path) -> JobConfig:
     """Read one job config; raise ConfigInvalid with every error of the file."""
-    root, problems = read_document(file, ConfigInvalid)
+    hint = "write one, or name another with --config FILE; config/example.toml has every key."
+    root, problems = read_document(file, ConfigInvalid, if_missing=hint)
     policy = _policy_path(file, root)
     tables = tuple(_read_table(section) for section in root.sections("table"))
     if not tables:

@@ -170,12 +170,12 @@ class Section:
         return stand_in
 
 
-def read_document(file: Path, kind: type[UsageOrConfigError]) -> tuple[Section, Problems]:
-    """Open one TOML file; raise `kind` where it is missing, not UTF-8 or not TOML."""
+def read_document(file: Path, kind: type[UsageOrConfigError], *, if_missing: str) -> tuple[Section, Problems]:
+    """Open one TOML file; raise `kind` where it is missing, with that hint, not UTF-8 or not TOML."""
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise kind(f"{file}: cannot be read: {error.strerror}", hint="name an existing file.") from None
+        raise kind(f"{file}: cannot be read: {error.strerror}", hint=if_missing) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise kind(f"{file}: is not TOML: {error}", hint="correct the file at that place.") from None
     problems = Problems(file, kind)
