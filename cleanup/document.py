@@ -170,7 +170,9 @@ class Section:
         return stand_in
 
 
-def read_document(file: Path, kind: type[UsageOrConfigError], *, if_missing: str) -> tuple[Section, Problems]:
+def read_document(
+    file: Path, kind: type[UsageOrConfigError], *, if_missing: str = "name an existing file."
+) -> tuple[Section, Problems]:
     """Open one TOML file; raise `kind` where it is missing, with that hint, not UTF-8 or not TOML."""
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ __all__ = ["Policy", "Reading", "Source", "load_policy"]
 
 def load_policy(path: Path) -> Policy:
     """Read and check a policy file; PolicyInvalid lists every problem with file, table and key."""
-    document, problems = read_document(path, PolicyInvalid, if_missing="name an existing file.")
+    document, problems = read_document(path, PolicyInvalid)
     policy = _read(document)
     problems.raise_if_any()
     for place, what in check_results(policy):
