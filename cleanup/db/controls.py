@@ -9,12 +9,17 @@ from psycopg.types.json import Jsonb
 
 from cleanup.config_pace import Settings
 from cleanup.db.connection import Connection
-from cleanup.db.queries import run_statement, statement
+from cleanup.db.queries import run_statement
+from cleanup.db.refusals import ledger_refusals
 from cleanup.db.runs import RunState
 
 
 class Wish(Enum):
-    """What somebody wants of a run; `cleanup.engine.control` says which may follow which."""
+    """go -> pause: lanes wait between batches, and keep their place.
+
+    pause -> go: they go on where they stand.
+    go | pause -> cancel: the rest is not to be done; nothing follows a cancel.
+    """
 
     GO = "go"
     PAUSE = "pause"
@@ -48,23 +53,35 @@ class RunGate:
 
 def lock_control(connection: Connection, run_id: int) -> Control:
     """What was asked of the run so far; nobody else asks until the open transaction ends."""
-    connection.execute(statement("controls.ensure"), {"run_id": run_id})
+    connection.execute(run_statement("controls.ensure", run_id), {"run_id": run_id})
     with connection.cursor(row_factory=args_row(Control)) as cursor:
-        control = cursor.execute(statement("controls.lock"), {"run_id": run_id}).fetchone()
+        control = cursor.execute(run_statement("controls.lock", run_id), {"run_id": run_id}).fetchone()
     assert control is not None
     return control
 
 
-def ask(connection: Connection, run_id: int, wish: Wish, asked_by: str, reason: str | None) -> None:
-    """Record a wish in the open transaction."""
-    connection.execute(
-        statement("controls.ask"), {"run_id": run_id, "wish": wish.value, "asked_by": asked_by, "reason": reason}
-    )
+def require_open(connection: Connection, run_id: int) -> None:
+    """Raise RunUnknown where there is no such run, RunEnded where nothing can be asked of it any more."""
+    with ledger_refusals():
+        connection.execute(run_statement("controls.require_open", run_id), {"run_id": run_id})
+
+
+def ask(connection: Connection, run_id: int, wish: Wish, asked_by: str, reason: str | None) -> tuple[bool, Control]:
+    """Record a wish and its event in the open transaction; whether it is new, and what is asked of the run now.
+
+    Raises RunUnknown or RunEnded.
+    """
+    wanted = {"run_id": run_id, "wish": wish.value, "asked_by": asked_by, "reason": reason}
+    with ledger_refusals():
+        row = connection.execute(run_statement("controls.ask", run_id), wanted).fetchone()
+    assert row is not None
+    changed, *asked = row
+    return bool(changed), Control(*asked)
 
 
 def set_settings(connection: Connection, run_id: int, settings: Settings) -> None:
     """Record the settings that take the place of the config's, in the open transaction."""
-    connection.execute(statement("controls.set"), {"run_id": run_id, "settings": Jsonb(settings)})
+    connection.execute(run_statement("controls.set", run_id), {"run_id": run_id, "settings": Jsonb(settings)})
 
 
 def look_at_gate(connection: Connection, run_id: int) -> RunGate:

@@ -9,7 +9,8 @@ from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
-from cleanup.db.queries import statement
+from cleanup.db.queries import run_statement, statement
+from cleanup.db.wal_marks import mark_start
 from cleanup.errors import RunUnknown
 
 
@@ -115,7 +116,8 @@ def _with_log(connection: Connection, row: tuple[object, ...] | None) -> int | N
     if row is None:
         return None
     run_id = int(str(row[0]))
-    connection.execute(statement("runs.add_log"), {"run_id": run_id})
+    connection.execute(run_statement("runs.add_log", run_id), {"run_id": run_id})
+    mark_start(connection, run_id)
     return run_id
 
 
@@ -144,7 +146,7 @@ def runs_of(connection: Connection, plan_id: int) -> frozenset[int]:
 def get_run(connection: Connection, run_id: int) -> Run:
     """One run; raise RunUnknown where there is none."""
     with connection.cursor(row_factory=args_row(Run)) as cursor:
-        run = cursor.execute(statement("runs.get"), {"run_id": run_id}).fetchone()
+        run = cursor.execute(run_statement("runs.get", run_id), {"run_id": run_id}).fetchone()
     if run is None:
         raise RunUnknown(f"there is no run {run_id}", hint="`cleanup status` lists the plans and runs.")
     return run
@@ -166,23 +168,23 @@ def resume_run(connection: Connection, run_id: int) -> bool:
 
 
 def _resumed(connection: Connection, run_id: int) -> RunState:
-    connection.execute(statement("runs.resume"), {"run_id": run_id})
-    row = connection.execute(statement("runs.settled_state"), {"run_id": run_id}).fetchone()
+    connection.execute(run_statement("runs.resume", run_id), {"run_id": run_id})
+    row = connection.execute(run_statement("runs.settled_state", run_id), {"run_id": run_id}).fetchone()
     assert row is not None
     return RunState(row[0])
 
 
 def interrupt_run(connection: Connection, run_id: int) -> bool:
     """Mark a running run as interrupted; False where another job goes on with it, or where it has ended."""
-    return connection.execute(statement("runs.interrupt"), {"run_id": run_id}).rowcount == 1
+    return connection.execute(run_statement("runs.interrupt", run_id), {"run_id": run_id}).rowcount == 1
 
 
-def lock_run(connection: Connection, run_id: int) -> None:
-    """Wait for the batches that are open, and keep further ones from opening until the open transaction ends."""
-    connection.execute(statement("runs.lock"), {"run_id": run_id})
+def close_run(connection: Connection, run_id: int, state: RunState) -> bytes | None:
+    """Give an open run its end, with its event and the head over its batches; None where another job already did.
 
-
-def close_run(connection: Connection, run_id: int, state: RunState, log_head: bytes) -> bool:
-    """Give an open run its end; False where another job already did."""
-    cursor = connection.execute(statement("runs.close"), {"run_id": run_id, "state": state.value, "log_head": log_head})
-    return cursor.rowcount == 1
+    Waits for the batches that are open, and keeps further ones from opening until the open transaction ends.
+    """
+    row = connection.execute(run_statement("runs.close", run_id), {"run_id": run_id, "state": state.value}).fetchone()
+    assert row is not None
+    head: bytes | None = row[0]
+    return head

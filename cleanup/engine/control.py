@@ -8,25 +8,18 @@ from typing import Final
 
 from cleanup.config_pace import Settings, merge_settings
 from cleanup.db.connection import Connection
-from cleanup.db.controls import Wish, ask, lock_control, set_settings
+from cleanup.db.controls import Wish, ask, lock_control, require_open, set_settings
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.ledger import require_ledger
 from cleanup.db.runs import Run, RunState, get_run
 from cleanup.engine.run_end import close, command_of
-from cleanup.errors import RunEnded
+from cleanup.event_catalogue import Event
 
-# Which wish may follow which, and why; nothing follows a cancel.
-_ARROWS: Final[Mapping[tuple[Wish, Wish], str]] = {
-    (Wish.GO, Wish.PAUSE): "lanes wait between batches, and keep their place",
-    (Wish.PAUSE, Wish.GO): "lanes go on where they stand",
-    (Wish.GO, Wish.CANCEL): "the rest is not to be done",
-    (Wish.PAUSE, Wish.CANCEL): "the rest is not to be done",
-}
-_EVENTS: Final[Mapping[Wish, str]] = {
-    Wish.PAUSE: "run.paused",
-    Wish.GO: "run.resumed",
-    Wish.CANCEL: "run.cancel_asked",
+WISH_EVENTS: Final[Mapping[Wish, Event]] = {
+    Wish.PAUSE: Event.RUN_PAUSED,
+    Wish.GO: Event.RUN_RESUMED,
+    Wish.CANCEL: Event.RUN_CANCEL_ASKED,
 }
 _STANDING: Final[Mapping[Wish, str]] = {Wish.PAUSE: "paused", Wish.GO: "not paused", Wish.CANCEL: "cancelled"}
 
@@ -90,35 +83,14 @@ def whoever_asks() -> str:
     return f"{name}@{socket.gethostname()}"
 
 
-def require_open(connection: Connection, run_id: int) -> Run:
-    """The run; raise RunUnknown where there is none, RunEnded where nothing can be asked of it any more."""
-    require_ledger(connection)
-    run = get_run(connection, run_id)
-    if not run.state.is_open:
-        raise RunEnded(
-            f"run {run_id} is {run.state.value}",
-            hint=f"there is nothing left to pause, cancel or set; `cleanup status {run_id}` shows it.",
-        )
-    return run
-
-
 def _ask(connection: Connection, run_id: int, wish: Wish, reason: str | None) -> Answer:
-    run = require_open(connection, run_id)
-    before = lock_control(connection, run_id)
-    if before.wish is not wish:
-        if (before.wish, wish) not in _ARROWS:
-            raise RunEnded(
-                f"run {run_id} is being cancelled by {before.asked_by}",
-                hint=f"`cleanup cancel {run_id}` again waits for its end.",
-            )
-        asked_by = whoever_asks()
-        ask(connection, run_id, wish, asked_by, reason)
-        add_event(connection, _EVENTS[wish], run_id=run_id, by=asked_by, reason=reason or "")
-    control = lock_control(connection, run_id)
+    require_ledger(connection)
+    changed, control = ask(connection, run_id, wish, whoever_asks(), reason)
+    run = get_run(connection, run_id)
     return Answer(
         run_id,
         _STANDING[control.wish],
-        before.wish is not wish,
+        changed,
         run.state.value,
         control.asked_by,
         control.asked_as,
@@ -128,10 +100,11 @@ def _ask(connection: Connection, run_id: int, wish: Wish, reason: str | None) ->
 
 
 def _set(connection: Connection, run_id: int, words: Sequence[str], reason: str) -> Settings:
+    require_ledger(connection)
     require_open(connection, run_id)
     settings = merge_settings(lock_control(connection, run_id).settings, words)
     set_settings(connection, run_id, settings)
-    add_event(connection, "run.set", run_id=run_id, settings=" ".join(words), by=whoever_asks(), reason=reason)
+    add_event(connection, Event.RUN_SET, run_id=run_id, settings=" ".join(words), by=whoever_asks(), reason=reason)
     return settings
 
 

@@ -1,16 +1,27 @@
 """How a run ends: closed with the head of its log, or interrupted with its checkpoint kept."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from cleanup.db.batches import batch_rows
 from cleanup.db.connection import Connection
 from cleanup.db.controls import Wish, look_at_gate
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.run_chunks import unfinished_run_chunks
-from cleanup.db.runs import Run, RunKind, RunState, close_run, get_run, interrupt_run, lock_run
+from cleanup.db.runs import Run, RunKind, RunState, close_run, get_run, interrupt_run
 from cleanup.engine.chain import run_head
 from cleanup.engine.lanes import Stopped
+from cleanup.engine.run_marks import tell_mark
 from cleanup.errors import CleanupError, MaxRuntimeReached, PlanAlreadyApplied, RunCancelled, StoppedBySignal
-from cleanup.log import get_logger
+from cleanup.event_catalogue import Event
+from cleanup.log import tell
+
+ENDING_EVENTS: Final[Mapping[RunState, Event]] = {
+    RunState.FINISHED: Event.RUN_FINISHED,
+    RunState.CANCELLED: Event.RUN_CANCELLED,
+    RunState.DRIFT_STOPPED: Event.RUN_DRIFT_STOPPED,
+}
 
 
 def end_run(database: Database, run_id: int, *, stopped: Stopped | None) -> Run:
@@ -22,13 +33,11 @@ def end_run(database: Database, run_id: int, *, stopped: Stopped | None) -> Run:
 
 def close(connection: Connection, run_id: int, state: RunState) -> Run:
     """Give a run its end in the open transaction, with the head over its batches."""
-    # Batches that are open still belong to the run: their lanes may be another job's.
-    lock_run(connection, run_id)
-    head = run_head(batch_rows(connection, run_id))
     # Two jobs may have worked on the run; one of them closes it.
-    if close_run(connection, run_id, state, head):
-        add_event(connection, f"run.{state.value}", run_id=run_id, log_head=head.hex())
-        get_logger().info(f"run.{state.value}", run=run_id, log_head=head.hex())
+    head = close_run(connection, run_id, state)
+    if head is not None:
+        tell_mark(connection, run_id)
+        tell(ENDING_EVENTS[state], run=run_id, log_head=head.hex())
     return get_run(connection, run_id)
 
 
@@ -54,8 +63,8 @@ def _interrupt(connection: Connection, run_id: int, stopped: Stopped | None) -> 
     ours = interrupt_run(connection, run_id)
     if ours:
         head = head_so_far(connection, run_id)
-        add_event(connection, "run.interrupted", run_id=run_id, log_head=head)
-        get_logger().info("run.interrupted", run=run_id, log_head=head)
+        add_event(connection, Event.RUN_INTERRUPTED, run_id=run_id, log_head=head)
+        tell(Event.RUN_INTERRUPTED, run=run_id, log_head=head)
     run = get_run(connection, run_id)
     if not run.state.is_open:
         return PlanAlreadyApplied(

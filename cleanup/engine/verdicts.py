@@ -81,8 +81,8 @@ _SENTENCES: Final = {
     ConflictReason.OVERWRITTEN: "a later run wrote over it: roll that one back first",
     ConflictReason.LOG_DIFFERS: "the log row does not lead back to the text that it says",
     ConflictReason.WOULD_BREAK_JSON: "with the link back, the edited value would be no JSON any more",
-    ConflictReason.NOT_AS_WRITTEN: "somebody has written the value since, and the ledger's own rollback restores exactly or "
-    "not at all: `cleanup rollback` may find the link's place",
+    ConflictReason.NOT_AS_WRITTEN: "somebody wrote the value since, and psql's rollback looks for no place: `cleanup "
+    "rollback` does",
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from cleanup.db.wal_marks import WalMark
 from cleanup.engine.rollback_preview import RollbackPreview
 from cleanup.report.number_tables import plan_tables
 from cleanup.report.plan_details import PlanDetails
@@ -185,7 +186,13 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{detail}"
     if report.log_head:
         yield f"  log head {report.log_head}{'' if report.finished_at else ' so far'}"
+    for mark in report.wal_marks:
+        yield f"  {mark.moment} in the WAL {mark.lsn}, {_restore_point(mark)}"
     yield from _keeping(report)
+
+
+def _restore_point(mark: WalMark) -> str:
+    return f"restore point {mark.restore_point}" if mark.restore_point else f"no restore point: {shown(mark.note)}"
 
 
 def _keeping(report: RunReport) -> Iterator[str]:

@@ -12,6 +12,7 @@ from cleanup.db.outcomes import Left, list_left
 from cleanup.db.purges import Purge, purge_in_force
 from cleanup.db.run_chunks import unfinished_run_chunks
 from cleanup.db.runs import RunKind, get_run
+from cleanup.db.wal_marks import WalMark, wal_marks
 from cleanup.engine.chain import run_head
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import InvariantBroken
@@ -45,6 +46,7 @@ class RunReport:
     purge: Purge | None
     restoration: Restoration | None
     exports: tuple[ExportPlace, ...]
+    wal_marks: tuple[WalMark, ...]
     details: RunDetails | None = None
 
     @property
@@ -91,6 +93,7 @@ def run_report(connection: Connection, run_id: int, rows_left: int, *, with_open
         purge=purge_in_force(connection, run_id),
         restoration=restoration_of(connection, run_id),
         exports=tuple(export_places(connection, run_id)),
+        wal_marks=wal_marks(connection, run_id),
     )
     _reconcile(report)
     return report

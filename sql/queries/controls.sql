@@ -7,12 +7,15 @@ INSERT INTO cleanup.control (run_id) VALUES (%(run_id)s) ON CONFLICT DO NOTHING;
 SELECT wish, revision, settings, reason, asked_by, asked_as, asked_at
   FROM cleanup.control WHERE run_id = %(run_id)s FOR UPDATE;
 
+-- name: require_open
+-- Raises an error unless something can still be asked of the run.
+SELECT cleanup.require_open_run(%(run_id)s);
+
 -- name: ask
--- Heard by every lane at its next batch, wherever it works.
-UPDATE cleanup.control
-   SET wish = %(wish)s, revision = revision + 1, reason = %(reason)s, asked_by = %(asked_by)s, asked_as = session_user,
-       asked_at = clock_timestamp()
- WHERE run_id = %(run_id)s;
+-- By the ledger's own function, which psql's procedures call as well.
+SELECT a.changed, (a.control).wish, (a.control).revision, (a.control).settings, (a.control).reason, (a.control).asked_by,
+       (a.control).asked_as, (a.control).asked_at
+  FROM cleanup.ask_of_run(%(run_id)s, %(wish)s, %(asked_by)s, %(reason)s) AS a;
 
 -- name: set
 -- Pace and throttle from the next batch on; wish, and who asked for it, stay.

@@ -62,11 +62,6 @@ UPDATE cleanup.run AS r SET state = 'interrupted'
                     WHERE c.run_id = r.run_id AND c.state = 'claimed'
                       AND cleanup.lease_is_alive(c.lease_until, c.lease_pid, c.lease_backend));
 
--- name: lock
--- Each open batch holds a share of this lock: whoever closes the run waits for them, and sees what they committed.
-SELECT run_id FROM cleanup.run WHERE run_id = %(run_id)s FOR NO KEY UPDATE;
-
 -- name: close
--- The end of a run, once; the head over its batches goes with it.
-UPDATE cleanup.run SET state = %(state)s, finished_at = clock_timestamp(), log_head = %(log_head)s
- WHERE run_id = %(run_id)s AND state IN ('running', 'interrupted');
+-- By the ledger's own function, which psql's procedures call as well.
+SELECT cleanup.close_run(%(run_id)s, %(state)s);

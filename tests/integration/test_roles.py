@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -41,7 +42,7 @@ INSERT INTO note SELECT n, '2021-01-01', n, false, 'note ' || n, 'see {link} ' |
 """
 EVIDENCE: Final = (
     "plan", "finding", "review", "review_decision", "approval", "run", "batch", "outcome", "conflict", "deferral",
-    "change_log", "event", "export", "purge", "restoration",
+    "change_log", "event", "export", "purge", "restoration", "wal_mark",
 )  # fmt: skip
 PRIVILEGES: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 
@@ -183,6 +184,38 @@ def test_the_operator_holds_a_run_up_and_ends_it(site: Site, done: Done) -> None
     site.by(OPERATOR).roll_back(Answer(0, f'{{"run_id": {run_id}}}', ""))
 
 
+def test_the_operator_does_by_psql_what_the_verbs_do(site: Site, done: Done) -> None:
+    del done
+    plan = site.by(PLANNER).plan()
+    site.by(APPROVER).approve(plan)
+    before = site.job.checksums()["note"]
+    site.by(OPERATOR).done("apply", plan.number("plan_id"), "--canary", 20, status=4)
+    run_id = site.job.number("SELECT max(run_id) FROM cleanup.run")
+    operator = site.by(OPERATOR)
+    for other in (AUDITOR, APPROVER, PLANNER):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            site.by(other).execute(f"SELECT cleanup.ask_of_run({run_id}, 'pause', 'x', 'x')")
+    for wish in ("pause_run", "resume_run", "cancel_run"):
+        assert operator.execute(f"CALL cleanup.{wish}({run_id}, 'x')") != []
+    ((rollback,),) = operator.execute(f"CALL cleanup.roll_back_run({run_id}, 'x')")
+    assert site.job.checksums()["note"] == before
+    site.by(AUDITOR).done("verify", str(rollback))
+    marks = site.job.execute(
+        "SELECT moment, restore_point, note FROM cleanup.wal_mark WHERE run_id = %s ORDER BY lsn", rollback
+    )
+    assert marks == [(moment, f"cleanup_run_{rollback}_{moment}", None) for moment in ("start", "end")]
+    by_role = site.job.execute("SELECT DISTINCT by_role FROM cleanup.event WHERE run_id IN (%s, %s)", run_id, rollback)
+    assert by_role == [("test_operator",)]
+
+
+@pytest.mark.parametrize("file", sorted((sql_directory() / "reports").glob("*.sql")), ids=lambda file: str(file.stem))
+def test_each_role_can_run_the_reports(server: Server, site: Site, done: Done, file: Path) -> None:
+    del done
+    for person in site.people.values():
+        words = ["--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "--dbname", person.dsn, "-f", str(file)]
+        subprocess.run([server.program("psql"), *words], check=True, capture_output=True)
+
+
 def test_the_planner_reviews_and_the_approver_signs_what_came_of_it(site: Site, done: Done) -> None:
     del done
     site.job.execute("INSERT INTO note VALUES (100, '2021-01-01', 1, false, 'x', 'see http://xhslink.com/AbCdE')")
@@ -249,6 +282,8 @@ def test_the_verbs_of_others_are_refused_and_change_nothing(
         (PLANNER, "UPDATE cleanup.plan SET planned_by = 'somebody'"),
         (PLANNER, "INSERT INTO cleanup.run (kind) VALUES ('apply')"),
         (PLANNER, "SELECT cleanup.add_log_partition(1)"),
+        (PLANNER, "CALL cleanup.pause_run(1)"),
+        (PLANNER, "CALL cleanup.roll_back_run(1)"),
         (APPROVER, "UPDATE note SET body = ''"),
         (APPROVER, "SELECT edits FROM cleanup.change_log"),
         (APPROVER, "INSERT INTO cleanup.approval (plan_id, digest, approver, ticket, expires_at, approved_by)"
@@ -256,6 +291,8 @@ def test_the_verbs_of_others_are_refused_and_change_nothing(
         (APPROVER, "UPDATE cleanup.approval SET digest = ''"),
         (APPROVER, "UPDATE cleanup.plan SET state = 'abandoned'"),
         (APPROVER, "SELECT cleanup.add_finding_partition(1)"),
+        (APPROVER, "CALL cleanup.resume_run(1)"),
+        (APPROVER, "CALL cleanup.roll_back_run(1)"),
         (OPERATOR, "UPDATE note SET created_at = now()"),
         (OPERATOR, "UPDATE note SET is_live = true"),
         (OPERATOR, "INSERT INTO note (id) VALUES (1000)"),
@@ -278,9 +315,18 @@ def test_the_verbs_of_others_are_refused_and_change_nothing(
         (OPERATOR, "INSERT INTO cleanup.purge (run_id) VALUES (1)"),
         (OPERATOR, "SELECT cleanup.purge_run(1, 'x')"),
         (OPERATOR, "CREATE TABLE cleanup.mine ()"),
+        (OPERATOR, "UPDATE cleanup.wal_mark SET lsn = '0/0'"),
+        (OPERATOR, "INSERT INTO cleanup.wal_mark (run_id, moment, lsn, note, marked_at)"
+                   " VALUES (1, 'end', '0/0', '', now())"),
         (AUDITOR, "UPDATE note SET body = ''"),
         (AUDITOR, "INSERT INTO cleanup.event (name) VALUES ('x')"),
         (AUDITOR, "UPDATE cleanup.run SET state = 'cancelled'"),
+        (AUDITOR, "CALL cleanup.cancel_run(1)"),
+        (AUDITOR, "CALL cleanup.roll_back_run(1)"),
+        # Past the procedures themselves: what they call has the caller's rights.
+        (AUDITOR, "SELECT cleanup.close_run(1, 'cancelled')"),
+        (AUDITOR, "SELECT cleanup.open_rollback(1, 'x')"),
+        (AUDITOR, "SELECT cleanup.mark_wal(1, 'end')"),
     ],
 )  # fmt: skip
 def test_statements_of_others_are_refused(site: Site, done: Done, group: str, statement: str) -> None:
