@@ -26,7 +26,7 @@ REFERENCES: Final = {
     "README", "archive-format", "error-codes", "events", "glossary", "limits", "link-recognition", "metrics"
 }  # fmt: skip
 PARTS: Final = ["When", "Check first", "Do", "Expect to see", "Undo", "If it fails"]
-LINES_AT_MOST: Final = 80
+LINES_AT_MOST: Final = 85
 ANSWERS: Final = [file for file in PAGES if file.stem not in REFERENCES]
 
 _PART: Final = re.compile(rf"^\*\*({'|'.join(PARTS)})\b", re.MULTILINE)
@@ -53,8 +53,9 @@ def test_a_page_has_its_parts_in_the_order_in_which_they_are_needed(file: Path) 
 
 def test_a_page_can_be_read_at_night() -> None:
     for file in ANSWERS:
-        # Tables are looked up and not read.
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("|")]
+        # Tables are looked up, not read.
+        text = file.read_text(encoding="utf-8")
+        lines = [line for line in text.splitlines() if line and not line.startswith("|")]
         assert len(lines) <= LINES_AT_MOST, file.name
 
 
