@@ -67,11 +67,13 @@ SELECT run_id, finding_number, pass, leaf_number, column_number, outcome, value_
  WHERE run_id = %(run_id)s AND finding_number = ANY (%(numbers)s::bigint[]) ORDER BY finding_number;
 
 -- name: later
--- What runs of ours did to the same values after that, oldest first.
+-- What runs of ours did to the same values after that, oldest first. One look-up a value: the planner knows nothing
+-- of a log that is being written, and would rather read all of it for each batch.
 SELECT g.run_id, g.finding_number, g.pass, g.leaf_number, g.column_number, g.outcome, g.value_id, g.key, g.created_at, g.author,
        g.hash_before, g.hash_after, g.salt, g.edits, g.chain, g.logged_at
   FROM unnest(%(value_ids)s::bigint[], %(logged_at)s::timestamptz[]) AS i(value_id, logged_at)
-  JOIN cleanup.change_log AS g ON g.value_id = i.value_id AND g.run_id <> %(run_id)s AND g.logged_at >= i.logged_at
+ CROSS JOIN LATERAL (SELECT h.* FROM cleanup.change_log AS h
+                      WHERE h.value_id = i.value_id AND h.run_id <> %(run_id)s AND h.logged_at >= i.logged_at OFFSET 0) AS g
  ORDER BY g.value_id, g.logged_at, g.run_id;
 
 -- name: places

@@ -1,13 +1,9 @@
-"""A proxy between the job and the server that knows a COMMIT when it sees one, and can cut the connection there.
-
-It speaks just enough of the wire protocol: whole messages, the text of a statement, what the server completed.
-"""
+"""A proxy between the job and the server that knows a COMMIT when it sees one, and can cut the connection there."""
 
 import re
 import socket
-import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,11 +14,11 @@ from typing import Final, Self
 import psycopg
 
 from cleanup.demo.server import PORT
+from tests.plugins.wire import application_of, messages, statement_of
 
 _COMMIT: Final = re.compile(rb"\s*(?:/\*.*?\*/\s*)?COMMIT\b", re.IGNORECASE)
 _BEGIN: Final = re.compile(rb"\s*(?:/\*.*?\*/\s*)?BEGIN\b", re.IGNORECASE)
 _NAMED: Final = re.compile(rb"cleanup:([a-z_]+\.[a-z_]+)")
-_AT_ONCE: Final = 1 << 16
 
 
 class Moment(Enum):
@@ -177,10 +173,10 @@ class _Link:
 
     def _to_server(self) -> None:
         queries: set[str] = set()
-        for kind, message in _messages(self.client, has_startup=True):
+        for kind, message in messages(self.client, has_startup=True):
             if kind == b"":
-                self.application = _application(message)
-            text = _statement(kind, message)
+                self.application = application_of(message)
+            text = statement_of(kind, message)
             queries.update(name.decode() for name in _NAMED.findall(text))
             if _BEGIN.match(text):
                 queries.clear()
@@ -196,7 +192,7 @@ class _Link:
                 return
 
     def _to_client(self) -> None:
-        for kind, message in _messages(self.server, has_startup=False):
+        for kind, message in messages(self.server, has_startup=False):
             cut = self.pending
             if cut is None or cut.moment is Moment.ABANDONED:
                 self.client.sendall(message)
@@ -209,36 +205,3 @@ class _Link:
                 self.client.sendall(message)
                 if kind == b"Z" and cut.committed is not None:
                     return
-
-
-def _messages(end: socket.socket, *, has_startup: bool) -> Iterator[tuple[bytes, bytes]]:
-    """Whole messages with their type; the first one of a client has none."""
-    held = b""
-    head = 0 if has_startup else 1
-    while True:
-        while len(held) >= head + 4:
-            size = head + struct.unpack_from(">I", held, head)[0]
-            if len(held) < size:
-                break
-            message, held = held[:size], held[size:]
-            yield message[:head], message
-            head = 1
-        received = end.recv(_AT_ONCE)
-        if not received:
-            return
-        held += received
-
-
-def _application(startup: bytes) -> str:
-    words = startup[8:].split(b"\0")
-    settings = dict(zip(words[::2], words[1::2], strict=False))
-    return settings.get(b"application_name", b"").decode()
-
-
-def _statement(kind: bytes, message: bytes) -> bytes:
-    """The text of a statement: of a simple query, or of one that is parsed before it is run."""
-    if kind == b"Q":
-        return message[5:-1]
-    if kind == b"P":
-        return message[5:].split(b"\0", 2)[1]
-    return b""
