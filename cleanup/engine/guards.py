@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from cleanup.db.approvals import Approval, Approved, makers_of, newest_approval
+from cleanup.db.approvals import Approval, Approved, makers_of, newest_approval, session_role
 from cleanup.db.catalog import database_identity
 from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding, all_findings, hashes_in_digest_order
@@ -128,6 +128,16 @@ def require_second_person(connection: Connection, plan_id: int, role: str) -> No
         )
 
 
+def require_other_person_to_start(connection: Connection, approval: Approval, name: str) -> None:
+    """Raise FourEyesMissing where the role that is about to start it has signed it: nobody has planned a rollback."""
+    role = session_role(connection)
+    if approval.approved_by == role:
+        raise FourEyesMissing(
+            f"{name} was approved by {role}, and four_eyes asks for another role to start it",
+            hint="somebody else has to start or to approve it, logged in as another role.",
+        )
+
+
 def require_signature(
     connection: Connection, approved: Approved, digest: bytes, now: datetime, name: str, hint: str
 ) -> Approval:
@@ -182,7 +192,7 @@ def require_cutover(connection: Connection, plan: Plan) -> datetime:
         left = str(plan.cutover - now).partition(".")[0]
         raise BeforeCutover(
             f"the cutover is {plan.cutover.isoformat()}, the server's clock says {now.isoformat()}: {left} to go",
-            hint="run the same command from then on.",
+            hint="run the same command from then on, or now with --wait.",
         )
     return now
 

@@ -122,6 +122,20 @@ def test_the_approval_of_a_rollback_is_taken_back_too(job: Job) -> None:
     assert job.number("SELECT count(*) FROM cleanup.approval WHERE revoked_at IS NULL") == 1
 
 
+def test_who_signs_a_rollback_does_not_start_it_where_four_eyes_are_asked_for(job: Job, another: str) -> None:
+    job.config_file.write_text(
+        CONFIG.replace("four_eyes = true", "four_eyes = true\nrollbacks = true"), encoding="utf-8"
+    )
+    plan = job.plan()
+    assert sign(job, plan, dsn=another).status == 0
+    run = job.done("apply", plan.number("plan_id"), "--format", "json").number("run_id")
+    digest = str(job.done("rollback", run, "--dry-run", "--format", "json").report["digest"])
+    job.done("approve", "--rollback", run, "--digest", digest, "--by", "Ana", "--ticket", "CHG-2")
+    assert job.done("rollback", run, status=REFUSED).codes == ["CLN-122"]
+    assert job.number("SELECT count(*) FROM cleanup.run WHERE kind = 'rollback'") == 0
+    assert job.call("rollback", run, dsn=another).status == 0
+
+
 def test_what_does_not_go_together_is_said(job: Job) -> None:
     plan = job.plan().number("plan_id")
     for words in (
