@@ -1,5 +1,7 @@
 """The signals that ask a job to stop: the job alone decides what they mean, and its lanes ignore them."""
 
+import os
+import select
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +16,28 @@ class Signals:
 
     def __init__(self) -> None:
         self.came: signal.Signals | None = None
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
 
     def note(self, number: int, frame: object) -> None:
         """Be the handler."""
         del frame
+        if self.came is None:
+            os.write(self._writer, b"!")
         self.came = signal.Signals(number)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for so long, or until a signal comes; whether one came.
+
+        A sleep would miss a signal that comes in the moment before it begins, and sleep to its end.
+        """
+        select.select([self._reader], [], [], seconds)
+        return self.came is not None
+
+    def close(self) -> None:
+        """Give the pipe back, once no handler can write to it."""
+        os.close(self._reader)
+        os.close(self._writer)
 
 
 @contextmanager
@@ -31,6 +50,7 @@ def signals_noted() -> Iterator[Signals]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signals.close()
 
 
 @contextmanager

@@ -1,15 +1,19 @@
 """Sessions that are terminated and servers that go away: the job tries again, or the same command goes on."""
 
 import contextlib
+import re
+import signal
 from collections.abc import Callable, Iterator
 from typing import Final
 
 import psycopg
 import pytest
 
+from cleanup.db.connection import open_connection
+from cleanup.db.retry import PATIENCE, Cause
 from cleanup.demo.server import Server, StopMode
 from tests.faults.conftest import MakeSite, heavy
-from tests.faults.jobs import Pace, Process, Site, wait_for
+from tests.faults.jobs import Ended, Pace, Process, Site, wait_for
 from tests.faults.work import APPLY_AND_LONG, EVERY_VERB, Work
 from tests.plugins.fault_table import Faults
 
@@ -58,6 +62,13 @@ def in_the_middle(work: Work, process: Process, steps: int) -> None:
     wait_for(f"step {steps} of {work.verb}", there, process=process)
 
 
+def attempts_of(ended: Ended) -> int:
+    """How many attempts the job made before it gave up."""
+    found = re.search(r"gave up after (\d+) attempts", ended.err)
+    assert found, ended.err
+    return int(found[1])
+
+
 @heavy
 def test_every_session_is_terminated_again_and_again(make_site: MakeSite, faults: Faults) -> None:
     site = make_site(200, PACE)
@@ -103,6 +114,7 @@ def test_a_server_that_stays_away_ends_the_job_and_the_same_command_goes_on(
     wait_for("step 5", work.has_come_to(5), process=process)
     own_server.kill()
     ended = work.end(process, expect=UNREACHABLE)
+    assert attempts_of(ended) >= PATIENCE[Cause.SESSION_LOST].attempts
     assert "CLN-502 gave up after" in ended.err
     assert "no connection to" in ended.err
     assert "run the same command again" in ended.err
@@ -113,3 +125,39 @@ def test_a_server_that_stays_away_ends_the_job_and_the_same_command_goes_on(
     work.run_again()
     assert work.progress() > done
     work.settle()
+
+
+@heavy
+@pytest.mark.parametrize("verb", APPLY_AND_LONG)
+def test_a_job_that_waits_for_its_server_hears_that_it_is_to_stop(
+    make_site: MakeSite, own_server: Server, faults: Faults, verb: str
+) -> None:
+    site = make_site(200, PACE, dsn=own_server.dsn())
+    work = Work(site, verb, faults, "SIGTERM while the server is away")
+    process = work.start()
+    wait_for("step 5", work.has_come_to(5), process=process)
+    own_server.kill()
+    wait_for("another attempt", lambda: "transaction.retried" in process.said(), process=process)
+    process.signal(signal.SIGTERM)
+    ended = work.end(process, expect=UNREACHABLE)
+    assert "job.stop_asked" in ended.err
+    assert attempts_of(ended) < PATIENCE[Cause.SESSION_LOST].attempts, "it waited as long as without the signal"
+    assert process.lanes() == []
+    own_server.restart()
+    work.run_again()
+    work.settle()
+
+
+def test_a_host_that_vanishes_is_not_waited_for_by_the_kernel_s_measure(make_site: MakeSite) -> None:
+    with open_connection(make_site(0, PACE).dsn, "patience") as connection:
+        settings = connection.info.get_parameters()
+    assert (settings["connect_timeout"], settings["tcp_user_timeout"]) == ("10", "40000")
+    assert settings["keepalives_idle"] == "20"
+
+
+def test_what_the_operator_says_of_the_network_holds(make_site: MakeSite) -> None:
+    dsn = f"{make_site(0, PACE).dsn} connect_timeout=77 keepalives_idle=99"
+    with open_connection(dsn, "patience") as connection:
+        settings = connection.info.get_parameters()
+    assert (settings["connect_timeout"], settings["keepalives_idle"]) == ("77", "99")
+    assert settings["keepalives_interval"] == "5"
