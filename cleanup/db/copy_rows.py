@@ -1,10 +1,10 @@
 """Rows of a binary COPY: kept as raw blocks until one is worth decoding."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Final
 
 import psycopg
@@ -20,6 +20,7 @@ _TRAILER: Final = b"\xff\xff"
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _INT64: Final = struct.Struct("!q")
 _INT32: Final = struct.Struct("!i")
+_LENGTH_BYTES: Final = 4
 
 # A row starts with its field count and the length of its first field, the scope's three letters.
 _LETTERS: Final = slice(6, 9)
@@ -29,7 +30,8 @@ LINK_MARK: Final = ord("l")
 
 @dataclass(frozen=True, slots=True)
 class ScannedRow:
-    """One decoded row of a scan; `texts` are in the order of the configured columns."""
+    """One decoded row of a scan; `texts` are in the order of the configured columns, None where there is nothing
+    to look at."""
 
     scope: Scope
     created_at: datetime | None
@@ -46,9 +48,13 @@ class Piece:
     ends: list[int] = field(default_factory=list)
     letters: bytearray = field(default_factory=bytearray)
 
+    def start(self, place: int) -> int:
+        """Where a row begins."""
+        return self.ends[place - 1] if place else 0
+
     def row(self, place: int) -> bytes:
         """One raw row."""
-        return bytes(self.buffer[self.ends[place - 1] if place else 0 : self.ends[place]])
+        return bytes(self.buffer[self.start(place) : self.ends[place]])
 
 
 def copy_pieces(connection: Connection, copy_statement: sql.Composed, limit_bytes: int) -> Iterator[Piece]:
@@ -104,28 +110,41 @@ def _require_success(pgconn: psycopg.pq.abc.PGconn) -> None:
         raise psycopg.errors.error_from_result(failed)
 
 
-def decode_row(block: bytes, key_columns: int) -> ScannedRow:
-    """Decode one row of `targets.rows`: scope, created_at, author, the key's columns, the texts."""
-    fields = _fields(block)
+def decode_row(block: bytes, key_columns: int, hits: Sequence[int] | None = None) -> ScannedRow:
+    """Decode one row of `targets.rows`: scope, created_at, author, the key's columns, the texts.
+
+    `hits` are byte offsets in the row, each behind something: a text that none of them lies in is left out.
+    """
+    fields, ends = _fields(block)
     scope, created_at, author, *rest = fields
     assert scope is not None
     key = tuple(_text(part) or "" for part in rest[:key_columns])
-    texts = tuple(_text(part) for part in rest[key_columns:])
-    return ScannedRow(Scope(chr(scope[0])), _instant(created_at), _text(author), key, texts)
+    texts = rest[key_columns:]
+    if hits is not None:
+        floors = ends[-len(texts) - 1 :]
+        texts = [
+            text if any(floor < hit <= end for hit in hits) else None
+            for text, (floor, end) in zip(texts, pairwise(floors), strict=True)
+        ]
+    return ScannedRow(Scope(chr(scope[0])), _instant(created_at), _text(author), key, tuple(map(_text, texts)))
 
 
-def _fields(block: bytes) -> list[bytes | None]:
+def _fields(block: bytes) -> tuple[list[bytes | None], list[int]]:
+    """The fields of a row, and where each of them ends."""
     position = 2
     fields: list[bytes | None] = []
+    ends: list[int] = []
+    unpack = _INT32.unpack_from
     while position < len(block):
-        (length,) = _INT32.unpack_from(block, position)
-        position += 4
+        (length,) = unpack(block, position)
+        position += _LENGTH_BYTES
         if length < 0:
             fields.append(None)
         else:
             fields.append(block[position : position + length])
             position += length
-    return fields
+        ends.append(position)
+    return fields, ends
 
 
 def _text(field: bytes | None) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import BinaryIO, Final
 
+from cleanup.compact_json import compact_json
 from cleanup.db.archives import SettledBatch
 from cleanup.engine.archive_rows import RowMalformed
 
@@ -17,7 +18,7 @@ def write_batches(file: BinaryIO, batches: Iterable[SettledBatch]) -> None:
     """Every field by its name, bytes in hexadecimal."""
     for batch in batches:
         record = {name: _plain(getattr(batch, name)) for name in _NAMES}
-        file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        file.write(compact_json(record).encode() + b"\n")
 
 
 def read_batches(file: BinaryIO) -> Iterator[SettledBatch]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Final
 
+from cleanup.compact_json import compact_json
 from cleanup.engine.archive_rows import COLUMNS, Kind, RowMalformed, Value, from_plain, plain
 
 # Half-width and full-width: spreadsheets of East Asia take both for the beginning of a formula.
@@ -83,7 +84,7 @@ def _cell(value: Value) -> str:
     stored = plain(value)
     if stored is None or isinstance(stored, str):
         return guarded(stored)
-    return guarded(json.dumps(stored, ensure_ascii=False, separators=(",", ":")))
+    return guarded(compact_json(stored))
 
 
 def _value(place: int, cell: str) -> Value:
@@ -95,7 +96,7 @@ def _value(place: int, cell: str) -> Value:
 
 
 def _encode_line(record: dict[str, object]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return compact_json(record).encode() + b"\n"
 
 
 def _decode_json(text: str | bytes) -> object:

@@ -182,10 +182,8 @@ def _number(
 ) -> tuple[list[Finding], ScanCounts]:
     counts = ScanCounts()
     findings: list[Finding] = []
-    before = first_number(chunk.chunk_number) + 1
-    for found in scanner.findings(pieces, counts):
-        numbers = range(before + len(findings), before + len(findings) + len(found))
-        findings += [replace(finding, finding_number=number) for number, finding in zip(numbers, found, strict=True)]
+    for found in scanner.findings(pieces, counts, first_number(chunk.chunk_number) + 1):
+        findings += found
         renew()
     return findings, counts
 

@@ -1,9 +1,9 @@
 """Scanning a chunk: raw rows through the prefilter, decoding and exact matching only where it hits."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from itertools import count
 from typing import Final
 
 from cleanup.db.copy_rows import LETTERS_PER_ROW, LINK_MARK, Piece, ScannedRow, decode_row
@@ -12,7 +12,7 @@ from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, refusal_of
 from cleanup.engine.scan_counts import ScanCounts, SpanClass
-from cleanup.engine.spans import encode_spans, finding_hash, value_hash
+from cleanup.engine.spans import encode_spans, said_hash, value_hash
 from cleanup.links.prefilter import Prefilter
 from cleanup.links.spans import Recognition, Span
 
@@ -30,13 +30,14 @@ class Scanner:
         self._key_columns = len(target.table.key)
         self._has_link_rows = any(column.link_rows is not None for column in target.table.columns)
 
-    def findings(self, pieces: Iterable[Piece], counts: ScanCounts) -> Iterator[list[Finding]]:
+    def findings(self, pieces: Iterable[Piece], counts: ScanCounts, first_number: int = 0) -> Iterator[list[Finding]]:
         """The findings of each piece of the rows, as soon as it is read; `counts` grows with them.
 
-        The findings have no number yet: a scan gives them theirs, a sweep needs none.
+        They are numbered as they come; a sweep needs no numbers.
         """
+        numbers = count(first_number)
         for piece in pieces:
-            yield list(self._find(list(self._values(piece, counts)), counts))
+            yield list(self._find(list(self._values(piece, counts)), counts, numbers))
 
     def _candidates(self, piece: Piece, counts: ScanCounts) -> Iterator[ScannedRow]:
         for letter, number in Counter(piece.letters[::LETTERS_PER_ROW]).items():
@@ -44,24 +45,29 @@ class Scanner:
         counts.null_predicates += piece.letters[1::LETTERS_PER_ROW].count(b"n")
         counts.rows += len(piece.ends)
         counts.bytes += len(piece.buffer)
-        for place in self._places(piece):
+        for place, hits in self._places(piece):
             counts.decoded += 1
-            yield decode_row(piece.row(place), self._key_columns)
+            yield decode_row(piece.row(place), self._key_columns, hits)
 
-    def _places(self, piece: Piece) -> Iterable[int]:
-        """Which rows are worth decoding, in order: the prefilter hits them, or they are links by what they say."""
+    def _places(self, piece: Piece) -> Iterable[tuple[int, list[int] | None]]:
+        """Which rows are worth decoding, in order: the prefilter hits them, or they are links by what they say.
+
+        With each comes where in it the hits are; None where every text of the row counts.
+        """
         if not self._has_link_rows:
             return self._hit_places(piece)
         marked = [place for place, mark in enumerate(piece.letters[2::LETTERS_PER_ROW]) if mark == LINK_MARK]
-        return sorted({*marked, *self._hit_places(piece)})
+        return ((place, None) for place in sorted({*marked, *(place for place, _ in self._hit_places(piece))}))
 
-    def _hit_places(self, piece: Piece) -> Iterator[int]:
-        seen_to = 0
-        for hit in self._prefilter.hits(piece.buffer):
-            if hit > seen_to:
-                place = bisect_left(piece.ends, hit)
-                seen_to = piece.ends[place]
-                yield place
+    def _hit_places(self, piece: Piece) -> Iterator[tuple[int, list[int]]]:
+        hits = self._prefilter.hits(piece.buffer)
+        first = 0
+        while first < len(hits):
+            place = bisect_left(piece.ends, hits[first])
+            behind = bisect_right(hits, piece.ends[place], first)
+            start = piece.start(place)
+            yield place, [hit - start for hit in hits[first:behind]]
+            first = behind
 
     def _values(self, piece: Piece, counts: ScanCounts) -> Iterator[tuple[ScannedRow, TextColumn, str]]:
         for row in self._candidates(piece, counts):
@@ -71,39 +77,58 @@ class Scanner:
                 if text is not None:
                     yield row, column, text
 
-    def _find(self, values: list[tuple[ScannedRow, TextColumn, str]], counts: ScanCounts) -> Iterator[Finding]:
+    def _find(
+        self, values: list[tuple[ScannedRow, TextColumn, str]], counts: ScanCounts, numbers: Iterator[int]
+    ) -> Iterator[Finding]:
         found = self._matcher.find([(column, text) for _, column, text in values])
         for (row, column, text), recognition in zip(values, found, strict=True):
             counts.counted.update(recognition.counted)
             if recognition.spans or recognition.problem:
-                yield self._finding(row, column, text, recognition, counts)
+                _count(row, column, recognition, counts)
+                finding = self._finding(next(numbers), row, column, text, recognition)
+                if finding.refusal is not None:
+                    counts.refusals[finding.refusal] += 1
+                yield finding
 
     def _finding(
-        self, row: ScannedRow, column: TextColumn, text: str, recognition: Recognition, counts: ScanCounts
+        self, number: int, row: ScannedRow, column: TextColumn, text: str, recognition: Recognition
     ) -> Finding:
         refusal = refusal_of(column, text, recognition) if row.scope is Scope.HISTORICAL else None
-        if refusal is not None:
-            counts.refusals[refusal] += 1
-        for span in recognition.spans:
-            counts.spans[_class_of(row.scope, column, span)] += 1
-            counts.hosts[span.host or span.kind] += 1
-        finding = Finding(
-            finding_number=0,
+        changes = any(span.decision.changes_text for span in recognition.spans)
+        actionable = refusal is None and row.scope is Scope.HISTORICAL and changes
+        scope, content_hash, spans = row.scope.stored, value_hash(text), encode_spans(recognition.spans)
+        signed = said_hash(
+            self._target.table.name,
+            column.name,
+            key=row.key,
+            scope=scope,
+            actionable=actionable,
+            refusal=refusal,
+            created_at=row.created_at,
+            author=row.author,
+            value_hash=content_hash,
+            spans=spans,
+        )
+        return Finding(
+            finding_number=number,
             leaf_number=self._target.leaf_number,
             column_number=column.number,
-            scope=row.scope.stored,
-            actionable=refusal is None
-            and row.scope is Scope.HISTORICAL
-            and any(span.decision.changes_text for span in recognition.spans),
+            scope=scope,
+            actionable=actionable,
             refusal=refusal,
             key=row.key,
             created_at=row.created_at,
             author=row.author,
-            value_hash=value_hash(text),
-            finding_hash=b"",
-            spans=encode_spans(recognition.spans),
+            value_hash=content_hash,
+            finding_hash=signed,
+            spans=spans,
         )
-        return replace(finding, finding_hash=finding_hash(self._target.table.name, column.name, finding))
+
+
+def _count(row: ScannedRow, column: TextColumn, recognition: Recognition, counts: ScanCounts) -> None:
+    for span in recognition.spans:
+        counts.spans[_class_of(row.scope, column, span)] += 1
+        counts.hosts[span.host or span.kind] += 1
 
 
 def _class_of(scope: Scope, column: TextColumn, span: Span) -> SpanClass:

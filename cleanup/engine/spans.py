@@ -3,8 +3,10 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TypeAlias
 
+from cleanup.compact_json import compact_json
 from cleanup.db.change_log import NULL_HASH
 from cleanup.db.findings import Finding
 from cleanup.links.spans import Span
@@ -15,7 +17,7 @@ _Stored: TypeAlias = "list[int | str | list[_Stored] | None]"
 
 def encode_spans(spans: Sequence[Span]) -> str:
     """The compact JSON of a finding's spans; equal spans give an equal text."""
-    return json.dumps([_flatten(span) for span in spans], ensure_ascii=False, separators=(",", ":"))
+    return compact_json([_flatten(span) for span in spans])
 
 
 def decode_spans(text: str) -> tuple[Span, ...]:
@@ -64,23 +66,51 @@ def value_hash(text: str | None) -> bytes:
 
 
 def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
+    """The hash of a finding that has been read: what `said_hash` makes of its parts."""
+    return said_hash(
+        table_name,
+        column_name,
+        key=finding.key,
+        scope=finding.scope,
+        actionable=finding.actionable,
+        refusal=finding.refusal,
+        created_at=finding.created_at,
+        author=finding.author,
+        value_hash=finding.value_hash,
+        spans=finding.spans,
+    )
+
+
+def said_hash(
+    table_name: str,
+    column_name: str,
+    *,
+    key: Sequence[str],
+    scope: str,
+    actionable: bool,
+    refusal: str | None,
+    created_at: datetime | None,
+    author: str | None,
+    value_hash: bytes,
+    spans: str,
+) -> bytes:
     """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger."""
     content = [
         table_name,
-        list(finding.key),
+        list(key),
         column_name,
-        finding.scope,
-        finding.actionable,
-        finding.refusal,
-        finding.created_at.isoformat() if finding.created_at else None,
-        finding.author,
-        finding.value_hash.hex(),
-        finding.spans,
+        scope,
+        actionable,
+        refusal,
+        created_at.isoformat() if created_at else None,
+        author,
+        value_hash.hex(),
+        spans,
     ]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()).digest()
+    return hashlib.sha256(compact_json(content).encode()).digest()
 
 
 def value_id(table_name: str, column_name: str, key: Sequence[str]) -> int:
     """The number under which every log row of one value is found, whatever plan and run it comes from."""
-    content = json.dumps([table_name, column_name, list(key)], ensure_ascii=False, separators=(",", ":"))
+    content = compact_json([table_name, column_name, list(key)])
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big", signed=True)

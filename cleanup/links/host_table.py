@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from cleanup.links.rules import HostMatch, HostRule, KindRule, SchemeRule, TokenRule
@@ -9,6 +10,7 @@ from cleanup.links.rules import HostMatch, HostRule, KindRule, SchemeRule, Token
 _PATH_END: Final = "/?#"
 _LONGEST_PATH: Final = 256
 _LONGEST_HOST: Final = 254
+_HOSTS_REMEMBERED: Final = 4_096
 _DIGITS: Final = re.compile(r"[0-9]")
 
 
@@ -22,6 +24,8 @@ class HostTable:
         for rules in self._by_host.values():
             rules.sort(key=lambda rule: len(rule.path), reverse=True)
         self._names = frozenset(host for host, _ in self._by_host)
+        # The same few hosts come again and again.
+        self._known = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._look_up)
         self._by_scheme: dict[str, list[SchemeRule]] = {}
         for scheme_rule in schemes:
             self._by_scheme.setdefault(scheme_rule.scheme, []).append(scheme_rule)
@@ -34,11 +38,12 @@ class HostTable:
 
     def root(self, host: str) -> str | None:
         """The shortest host of the policy that covers this one, or None."""
-        found: str | None = None
-        for suffix in _suffixes(host):
-            if suffix in self._names:
-                found = suffix
-        return found
+        known = self._known(host)
+        return known[-1][1] if known else None
+
+    def _look_up(self, host: str) -> tuple[tuple[int, str], ...]:
+        """The host and its suffixes that the policy names, longest first, each with how many labels it lacks."""
+        return tuple((depth, suffix) for depth, suffix in enumerate(_suffixes(host)) if suffix in self._names)
 
     def host_rule(self, host: str, rest: str) -> HostRule | None:
         """The rule for a URL; the longest host wins, then the longest path.
@@ -47,9 +52,7 @@ class HostTable:
         """
         path = rest[:_LONGEST_PATH].lower()
         path = path if path.startswith("/") else "/" + path
-        for depth, suffix in enumerate(_suffixes(host)):
-            if suffix not in self._names:
-                continue
+        for depth, suffix in self._known(host):
             matches = (HostMatch.EXACT, HostMatch.SUFFIX) if depth == 0 else (HostMatch.SUFFIX,)
             found = self._longest_path(suffix, matches, path)
             # One label more than `*.suffix` outranks the suffix itself, and any host that is named outranks it.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cleanup.compact_json import compact_json
 from cleanup.links.edits import Edit, EditMismatch
 
 # How many code points on either side are remembered: the far ones tell places of a text apart, the near ones
@@ -59,7 +60,7 @@ def encode_edits(edits: Sequence[Edit], after: str) -> str:
         ceiling = edits[place + 1].start if place + 1 < len(edits) else len(after)
         sides = _written(_side_before(after, edit.start, floor)) + _written(_side_behind(after, edit.end, ceiling))
         entries.append([edit.start, edit.removed, edit.inserted, edit.number, edit.label, sides])
-    return json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
+    return compact_json(entries)
 
 
 def decode_edits(text: str) -> tuple[Edit, ...]:

@@ -42,6 +42,16 @@ def test_a_row_comes_back_as_it_was_written(connection: Connection) -> None:
     )
 
 
+def test_a_text_that_nothing_was_hit_in_is_left_out(connection: Connection) -> None:
+    (block,) = scan(connection, "('h-', NULL::timestamptz, 'author', '1', 'x', 'first', '', 'third')")
+    first, third = block.index(b"first"), block.index(b"third")
+    behind = {"first": first + 5, "third": third + 5}
+    assert decode_row(block, 2, [behind["first"]]).texts == ("first", None, None)
+    assert decode_row(block, 2, [first + 1, behind["third"]]).texts == ("first", None, "third")
+    # What is hit in the author, or in the key, is no text.
+    assert decode_row(block, 2, [block.index(b"author") + 3]).texts == (None, None, None)
+
+
 @pytest.mark.parametrize(
     ("written", "read"),
     [
