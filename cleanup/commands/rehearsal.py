@@ -9,7 +9,7 @@ from cleanup.commands.progress import TerminalBar
 from cleanup.engine.job import Job
 from cleanup.engine.rehearsing import Rehearsal, rehearse_plan
 from cleanup.report.as_json import render_json
-from cleanup.report.as_text import shown, table_lines
+from cleanup.report.as_text import shown, shown_key, table_lines
 from cleanup.vocabulary import ExitStatus
 
 _REFUSED_SHOWN = 20
@@ -47,7 +47,7 @@ def _lines(rehearsal: Rehearsal) -> Iterator[str]:
         ((name, findings, rehearsal.links.get(name, 0)) for name, findings in sorted(rehearsal.outcomes.items())),
     )
     for one in rehearsal.refused[:_REFUSED_SHOWN]:
-        yield f"  refused: {one.leaf_name}.{one.column_name} {shown(list(one.key))}: {shown(one.detail)}"
+        yield f"  refused: {one.leaf_name}.{one.column_name} {shown_key(one.key)}: {shown(one.detail)}"
     if len(rehearsal.refused) > _REFUSED_SHOWN:
         yield f"  refused: {len(rehearsal.refused) - _REFUSED_SHOWN:,} more; --format json lists them all"
     yield f"  digest  {rehearsal.digest}"

@@ -12,7 +12,7 @@ from cleanup.db.runs import Run
 from cleanup.engine.log_chains import LogProblem
 from cleanup.engine.verifying import Verification, verify_posts, verify_run
 from cleanup.report.as_json import render_json
-from cleanup.report.as_text import shown
+from cleanup.report.as_text import shown_key
 from cleanup.vocabulary import ExitStatus
 
 
@@ -52,11 +52,11 @@ def _lines(result: Verification) -> Iterator[str]:
     yield f"  posts read {result.sweep.rows_read:,}"
     yield f"  values with links in scope that nobody planned: {result.sweep.unplanned:,}"
     for place in result.sweep.examples:
-        yield f"    unplanned: {place.leaf_name}.{place.column_name} {shown(place.key)}"
+        yield f"    unplanned: {place.leaf_name}.{place.column_name} {shown_key(place.key)}"
     if result.sweep.unplanned and result.run is not None:
         yield f"  to handle them: cleanup plan --since {result.run.plan_id}, then approve and apply that delta plan"
     for left in result.left:
-        yield f"  left by the run: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}"
+        yield f"  left by the run: {left.leaf_name}.{left.column_name} {shown_key(left.key)}: {left.outcome}"
     if result.run is not None:
         values = ", ".join(f"{name} {number:,}" for name, number in sorted(result.values.items())) or "none"
         yield f"  logged values: {values}"
@@ -75,5 +75,5 @@ def _named(problem: LogProblem) -> str:
         return ""
     if problem.key is None:
         return f"finding {problem.finding_number}: "
-    where = f"{problem.leaf_name}.{problem.column_name} {shown(list(problem.key))}"
+    where = f"{problem.leaf_name}.{problem.column_name} {shown_key(problem.key)}"
     return f"finding {problem.finding_number} ({where}): "

@@ -41,6 +41,11 @@ def shown(value: object) -> str:
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in str(value))
 
 
+def shown_key(key: Sequence[str]) -> str:
+    """A row's key as one writes it: its one part, or all of them in parentheses."""
+    return shown(key[0] if len(key) == 1 else f"({', '.join(key)})")
+
+
 def render_plan(report: PlanReport) -> str:
     """A plan's report as text."""
     return "\n".join([*_head(report), *_found(report), *_readings(report), *_signing(report)]) + "\n"
@@ -106,7 +111,7 @@ def _sample_lines(details: PlanDetails) -> Iterator[str]:
     if details.samples_missing:
         yield f"  TEXTS ARE MISSING: {shown(details.samples_missing)}"
     for one in details.samples:
-        place = f"{one.table}.{one.column} {shown(', '.join(one.key))}, {one.scope}"
+        place = f"{one.table}.{one.column} {shown_key(one.key)}, {one.scope}"
         yield f"  {one.decision} {one.platform} {one.kind} ({shown(one.reason)}), one of {one.links:,}: {place}"
         if one.state is TextState.AS_PLANNED:
             put = "" if one.put_there is None else f"{{+{shown(one.put_there)}+}}"
@@ -183,7 +188,7 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         yield f"  values that the plan found and could not change: {report.refused_by_plan:,} (verify lists them)"
     for left in report.left:
         detail = f": {shown(left.detail)}" if left.detail else ""
-        yield f"  left: {left.leaf_name}.{left.column_name} {shown(left.key)}: {left.outcome}{detail}"
+        yield f"  left: {left.leaf_name}.{left.column_name} {shown_key(left.key)}: {left.outcome}{detail}"
     if report.log_head:
         yield f"  log head {report.log_head}{'' if report.finished_at else ' so far'}"
     for mark in report.wal_marks:
@@ -230,9 +235,8 @@ def _preview_lines(preview: RollbackPreview) -> Iterator[str]:
     yield from table_lines(("outcome of values", "values"), sorted(preview.outcomes.items()))
     yield from table_lines(("outcome of links", "links"), sorted(preview.links.items()))
     for case in preview.conflicts:
-        yield f"  conflict: {case.leaf_name}.{case.column_name} {shown(case.key)}, link {case.link_number + 1}: " + (
-            case.reason.sentence
-        )
+        place = f"{case.leaf_name}.{case.column_name} {shown_key(case.key)}"
+        yield f"  conflict: {place}, link {case.link_number + 1}: {case.reason.sentence}"
         yield f"    link      {shown(case.link)}"
         yield f"    put there {shown(case.put_there)}"
         yield f"    text now  {shown(case.text_now if case.text_now is not None else 'NULL')}"

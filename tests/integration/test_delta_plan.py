@@ -73,7 +73,7 @@ def test_what_authors_wrote_since_the_plan_is_unplanned_until_a_delta_plan_clear
     verified = job.verify(run, status=1)
     assert unplanned(verified) == {("public.post", "body", "101"), ("public.post", "title", "3")}
     told = job.done("verify", run.number("run_id"), status=1).out
-    assert "unplanned: public.post.body ('101',)" in told
+    assert "unplanned: public.post.body 101" in told
     assert f"cleanup plan --since {plan.number('plan_id')}" in told
 
     delta = job.plan("--since", plan.number("plan_id"))

@@ -129,7 +129,7 @@ def test_the_run_of_one_log_row(job: Job) -> None:
 
 def test_verify_says_where_the_value_stands(job: Job) -> None:
     job.tamper("UPDATE cleanup.change_log SET author = '99' WHERE run_id = 1 AND finding_number = %s", MIDDLE)
-    key = job.execute("SELECT key FROM cleanup.finding WHERE finding_number = %s", MIDDLE)[0][0]
+    key = job.number("SELECT key[1]::int FROM cleanup.finding WHERE finding_number = %s", MIDDLE)
     answer = job.done("verify", 1, status=1)
     assert f"    finding {MIDDLE} (public.note.body {key}): the log row was changed: another author" in answer.out
     assert "change log: NOT WHOLE, head " in answer.out

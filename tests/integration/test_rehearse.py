@@ -82,7 +82,7 @@ def test_it_writes_everything_and_leaves_no_trace(job: Job) -> None:
     assert 0 < longest < total
     text = job.done("apply", plan.number("plan_id"), "--rehearse", status=REFUSED).out
     assert "nothing was changed" in text
-    assert "refused: public.post.title ['7']: SQLSTATE 23514" in text
+    assert "refused: public.post.title 7: SQLSTATE 23514" in text
 
 
 def test_the_run_itself_comes_to_the_same_and_is_the_first_of_its_ledger(job: Job) -> None:

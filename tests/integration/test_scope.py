@@ -143,7 +143,7 @@ def test_a_result_too_long_for_its_column_is_refused_at_plan_time_and_left(job: 
     left = verified.report["left"]
     assert isinstance(left, list)
     assert [(one["outcome"], one["column_name"], one["key"]) for one in left] == [("too_long", "short", ["1"])]
-    assert "public.post.short ['1']: too_long" in job.done("verify", run.number("run_id"), status=1).out
+    assert "public.post.short 1: too_long" in job.done("verify", run.number("run_id"), status=1).out
     job.execute("UPDATE post SET short = 'quiet' WHERE id = 1")
     job.verify(run)
 
