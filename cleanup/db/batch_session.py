@@ -237,6 +237,8 @@ class BatchSession:
 
     def _refuse(self, detail: str) -> RowRefused:
         self._connection.execute(statement("batch_session.undo_one"))
+        # Else it would stay until the end of the batch, below the savepoint of each row that follows.
+        self._connection.execute(statement("batch_session.release"))
         return RowRefused(detail)
 
     def _read_back(self, write: RowWrite) -> dict[int, str | None] | None:
@@ -297,8 +299,8 @@ class BatchSession:
     def _write_parameters(self, columns: Sequence[TextColumn], writes: Sequence[RowWrite]) -> dict[str, object]:
         parameters: dict[str, object] = dict(self._target.key_parameters([write.key for write in writes]))
         for place, column in enumerate(columns):
-            parameters[f"v{place}"] = [write.values[column.number][0] for write in writes]
-            parameters[f"h{place}"] = [write.values[column.number][1] for write in writes]
+            parameters[f"v{place}"] = TextArray([write.values[column.number][0] for write in writes])
+            parameters[f"h{place}"] = BytesArray([write.values[column.number][1] for write in writes])
         return parameters
 
     def _ledger(self, ledgering: Ledgering) -> None:
@@ -316,9 +318,9 @@ class BatchSession:
                 run_statement("outcomes.add", batch.run_id),
                 {
                     **common,
-                    "numbers": [one.finding_number for one in ledgering.unchanged],
-                    "outcomes": [one.outcome for one in ledgering.unchanged],
-                    "details": [one.detail for one in ledgering.unchanged],
+                    "numbers": IntegerArray([one.finding_number for one in ledgering.unchanged]),
+                    "outcomes": TextArray([one.outcome for one in ledgering.unchanged]),
+                    "details": TextArray([one.detail for one in ledgering.unchanged]),
                 },
             )
         if ledgering.deferred:

@@ -27,6 +27,7 @@ class Trigger:
     language: str
     source: str
     arguments: str
+    has_search_path: bool
 
 
 def firing_triggers(connection: Connection, posts: Posts) -> list[Trigger]:

@@ -19,7 +19,7 @@ ROLLBACK;
 SAVEPOINT one_row;
 
 -- name: release
--- The row was written.
+-- The row was written, or it was undone; either way the next row has a savepoint of its own.
 RELEASE SAVEPOINT one_row;
 
 -- name: undo_one

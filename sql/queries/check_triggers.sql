@@ -4,7 +4,8 @@
 SELECT t.tgname::text, min(n.nspname || '.' || c.relname), count(*)::int,
        t.tgenabled::text, t.tgtype & 2 <> 0, t.tgtype & 1 <> 0, t.tgqual IS NOT NULL,
        f.pronamespace::regnamespace::text || '.' || f.proname, l.lanname::text, f.prosrc,
-       encode(t.tgargs, 'escape')
+       encode(t.tgargs, 'escape'),
+       EXISTS (SELECT FROM unnest(f.proconfig) AS s(setting) WHERE s.setting LIKE 'search\_path=%%')
   FROM pg_catalog.pg_trigger AS t
   JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -15,7 +16,7 @@ SELECT t.tgname::text, min(n.nspname || '.' || c.relname), count(*)::int,
    AND (t.tgattr::text = '' OR EXISTS (
         SELECT FROM pg_catalog.pg_attribute AS a
          WHERE a.attrelid = t.tgrelid AND a.attnum = ANY (t.tgattr::int2[]) AND a.attname = ANY (%(columns)s::text[])))
- GROUP BY 1, 4, 5, 6, 7, 8, 9, 10, 11
+ GROUP BY 1, 4, 5, 6, 7, 8, 9, 10, 11, 12
  ORDER BY 1, 2;
 
 -- name: replication_role

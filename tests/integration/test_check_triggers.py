@@ -131,6 +131,32 @@ def test_sessions_that_begin_without_triggers_block(site: Site) -> None:
     assert [("= replica" in one.value, "from the role" in one.hint) for one in found] == [(True, True)]
 
 
+def test_triggers_that_sessions_of_the_role_silence_are_not_said_to_fire(site: Site) -> None:
+    site.configure(table='triggers = "fire"')
+    with site.meanwhile(TOUCH, UNTOUCH), site.role(*READS_ALL) as role:
+        assert trigger(site.check("triggers", role)).value.startswith("will fire;")
+        site.job.execute(f"ALTER ROLE {role} SET session_replication_role = replica")
+        silent = trigger(site.check("triggers", role))
+        site.job.execute("ALTER TABLE post ENABLE REPLICA TRIGGER touch")
+        fires = trigger(site.check("triggers", role))
+    assert (silent.level, silent.value.partition(";")[0]) == (
+        "warn",
+        "will NOT fire, since sessions begin with session_replication_role = replica",
+    )
+    assert fires.value.startswith("will fire;")
+
+
+def test_a_trigger_that_our_search_path_would_fail_is_told(site: Site) -> None:
+    site.configure(table='triggers = "fire"')
+    unqualified = KEEP.replace("public.kept", "kept")
+    with site.meanwhile(unqualified, UNKEEP):
+        found = site.one("triggers", "warn")
+        assert "It names kept without a schema" in found.hint
+        assert "ALTER FUNCTION public.keep SET search_path" in found.hint
+        site.job.execute("ALTER FUNCTION keep() SET search_path = public")
+        assert "without a schema" not in site.one("triggers", "warn").hint
+
+
 def test_a_trigger_that_copies_texts_blocks_until_somebody_takes_the_risk(site: Site) -> None:
     with site.meanwhile(KEEP, UNKEEP):
         site.configure(table='triggers = "fire"')

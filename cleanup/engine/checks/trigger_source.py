@@ -21,6 +21,10 @@ _WRITES: Final = re.compile(
 _WRITING_STATEMENT: Final = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|MERGE\s+INTO|EXECUTE)\b[^;]*", re.IGNORECASE)
 _WHOLE_ROW: Final = re.compile(r"\b(?:OLD|NEW)\b(?!\s*\.\s*[\w\"])", re.IGNORECASE)
 _DYNAMIC: Final = re.compile(r"\bEXECUTE\b", re.IGNORECASE)
+# Read through FROM or JOIN: not the FROM of a comparison, nor that of EXTRACT and its like, which stand in parentheses.
+_READS: Final = re.compile(rf"(?<!DISTINCT )\b(?:FROM|JOIN) (?:ONLY )?{_TABLE}(?![\w$.]| ?\x00)", re.IGNORECASE)
+_PLAIN_PARENTHESES: Final = re.compile(r"\((?:(?!\bSELECT\b)[^()])*\)", re.IGNORECASE)
+_NAMED_QUERY: Final = re.compile(rf"(?:\bWITH|\bRECURSIVE|,) ({_NAME}) AS\b", re.IGNORECASE)
 _NOTIFIES: Final = re.compile(r"\b(?:pg_notify|NOTIFY)\b", re.IGNORECASE)
 _RAISES: Final = re.compile(r"\bRAISE\b\s*(?:;|EXCEPTION\b|USING\b|SQLSTATE\b|'')", re.IGNORECASE)
 _READABLE: Final = frozenset({"plpgsql", "sql"})
@@ -36,7 +40,8 @@ _VERSION: Final = re.compile(r"(?:lock_|row_)?version\w*|revision\w*|etag", re.I
 class Effects:
     """What a function's source says: columns of the row, tables, and what can not be seen from here.
 
-    `copies_text` is set where a written column, or the whole row, goes into another table.
+    `copies_text` is set where a written column, or the whole row, goes into another table; `unqualified` are tables
+    that it names without a schema.
     """
 
     columns: tuple[str, ...] = ()
@@ -46,6 +51,7 @@ class Effects:
     may_refuse: bool = False
     is_dynamic: bool = False
     is_readable: bool = True
+    unqualified: tuple[str, ...] = ()
 
     @property
     def times_of_edit(self) -> tuple[str, ...]:
@@ -94,7 +100,17 @@ def effects_of(function: str, language: str, source: str, arguments: str, writte
         notifies=bool(_NOTIFIES.search(text)),
         may_refuse=bool(_RAISES.search(text)) or "RETURN NULL" in _respaced(text).upper(),
         is_dynamic=bool(_DYNAMIC.search(text)),
+        unqualified=tuple(name for name in dict.fromkeys([*tables, *_tables_read(text)]) if "." not in name),
     )
+
+
+def _tables_read(text: str) -> list[str]:
+    text = _respaced(text)
+    own = {_plain(name) for name in _NAMED_QUERY.findall(text)}
+    shorter = _PLAIN_PARENTHESES.sub("\x00", text)
+    while shorter != text:
+        text, shorter = shorter, _PLAIN_PARENTHESES.sub("\x00", shorter)
+    return [name for found in _READS.findall(text) if (name := _plain(found)) not in own | {"old", "new"}]
 
 
 def _respaced(text: str) -> str:

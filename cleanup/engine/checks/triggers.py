@@ -13,6 +13,7 @@ from cleanup.engine.checks.setting import Setting
 from cleanup.engine.checks.trigger_source import Effects, effects_of
 
 _ORIGIN: Final = "origin"
+_REPLICA: Final = "replica"
 # Fire in an ordinary session; fire although session_replication_role is replica.
 _ORDINARY: Final = frozenset("OA")
 _IRREPRESSIBLE: Final = frozenset("AR")
@@ -20,19 +21,21 @@ _IRREPRESSIBLE: Final = frozenset("AR")
 
 def triggers(setting: Setting) -> Iterator[CheckResult]:
     """Each trigger with what it touches, judged by its table's policy."""
+    role, _ = replication_role(setting.connection)
+    fire = _ORDINARY | _IRREPRESSIBLE if role == _REPLICA else _ORDINARY
     for posts in setting.posts:
         suppress = posts.table.triggers is TriggerPolicy.SUPPRESS
         all_of_them = firing_triggers(setting.connection, posts)
-        found = [one for one in all_of_them if suppress or one.enabled in _ORDINARY]
+        found = [one for one in all_of_them if suppress or one.enabled in fire]
         if not found:
             yield ok(CheckName.TRIGGERS, posts.table.name, "an UPDATE of the configured columns fires none")
-        judged = [result for trigger in found for result in _judged(posts, trigger)]
+        judged = [result for trigger in found for result in _judged(posts, trigger, role)]
         yield from judged
         if all(result.name is not CheckName.TRIGGER_COPIES for result in judged):
             yield ok(CheckName.TRIGGER_COPIES, posts.table.name, "no trigger is seen to copy its texts")
 
 
-def _judged(posts: Posts, trigger: Trigger) -> Iterator[CheckResult]:
+def _judged(posts: Posts, trigger: Trigger, role: str) -> Iterator[CheckResult]:
     effects = effects_of(
         trigger.function, trigger.language, trigger.source, trigger.arguments, frozenset(posts.written)
     )
@@ -45,10 +48,19 @@ def _judged(posts: Posts, trigger: Trigger) -> Iterator[CheckResult]:
                 CheckName.TRIGGERS,
                 subject,
                 what,
-                f'decide: triggers = "fire" or "suppress" at [[table]] {posts.table.name}. {_consequences(effects)}',
+                f'decide: triggers = "fire" or "suppress" at [[table]] {posts.table.name}. '
+                + _consequences(effects, trigger),
+            )
+        case TriggerPolicy.FIRE if role == _REPLICA and trigger.enabled not in _IRREPRESSIBLE:
+            fires = False
+            yield warn(
+                CheckName.TRIGGERS,
+                subject,
+                f"will NOT fire, since sessions begin with session_replication_role = {role}; {what}",
+                'take that setting from the role or the database, or say what is so: triggers = "suppress".',
             )
         case TriggerPolicy.FIRE:
-            yield warn(CheckName.TRIGGERS, subject, f"will fire; {what}", _consequences(effects))
+            yield warn(CheckName.TRIGGERS, subject, f"will fire; {what}", _consequences(effects, trigger))
         case TriggerPolicy.SUPPRESS if trigger.enabled in _IRREPRESSIBLE:
             yield block(
                 CheckName.TRIGGERS,
@@ -82,8 +94,13 @@ def _described(trigger: Trigger) -> str:
     return f"{when} UPDATE{each}{condition} on {trigger.leaf}{others}, {trigger.function}()"
 
 
-def _consequences(effects: Effects) -> str:
+def _consequences(effects: Effects, trigger: Trigger) -> str:
     parts: list[str] = []
+    if effects.unqualified and not trigger.has_search_path:
+        parts.append(
+            f"It names {', '.join(effects.unqualified)} without a schema, and our sessions look in pg_catalog alone: "
+            f"ALTER FUNCTION {trigger.function} SET search_path = ..., or no row can be written."
+        )
     if effects.times_of_edit:
         parts.append(f"{', '.join(effects.times_of_edit)}: old posts would look edited today.")
     if effects.versions:

@@ -87,3 +87,18 @@ def test_a_description_repeats_no_literal() -> None:
     found = effects("BEGIN NEW.a := 'thesecretword'; INSERT INTO h VALUES ($q$thesecretword$q$); END")
     assert "thesecretword" not in found.describe()
     assert (found.columns, found.tables) == (("a",), ("h",))
+
+
+@pytest.mark.parametrize(
+    ("source", "unqualified"),
+    [
+        ("BEGIN INSERT INTO kept SELECT * FROM app.x JOIN y ON true; RETURN NEW; END", ("kept", "y")),
+        ("BEGIN SELECT count(*) INTO n FROM other WHERE id = NEW.id; RETURN NEW; END", ("other",)),
+        ("BEGIN n := (SELECT count(*) FROM other); UPDATE app.t SET n = 1; RETURN NEW; END", ("other",)),
+        ("BEGIN IF OLD IS DISTINCT FROM NEW THEN n := extract(epoch FROM (t)); END IF; RETURN NEW; END", ()),
+        ("BEGIN PERFORM 1 FROM generate_series(1, (2)); PERFORM 1 FROM old; RETURN NEW; END", ()),
+        ("BEGIN WITH c AS (SELECT 1), d AS (SELECT 2) INSERT INTO q SELECT * FROM c JOIN d ON true; END", ("q",)),
+    ],
+)
+def test_tables_that_are_named_without_a_schema(source: str, unqualified: tuple[str, ...]) -> None:
+    assert effects(source).unqualified == unqualified
