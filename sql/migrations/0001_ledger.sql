@@ -616,7 +616,8 @@ BEGIN
         END;
     END IF;
     INSERT INTO cleanup.wal_mark (run_id, moment, lsn, restore_point, note)
-    VALUES (of_run, at_moment, coalesce(here, pg_current_wal_insert_lsn()), CASE WHEN note IS NULL THEN point END, note);
+    VALUES (of_run, at_moment, coalesce(here, pg_current_wal_insert_lsn()), CASE WHEN note IS NULL THEN point END, note)
+    ON CONFLICT DO NOTHING;
 END $$;
 
 -- An instant as the chains and heads of the log spell it; what no Python can hold is the last one that it can.

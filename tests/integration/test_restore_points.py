@@ -150,11 +150,13 @@ def test_a_server_is_recovered_to_either_end_of_a_run(
     own_server: Server, major: int, tmp_path: Path, point: str, links: int, runs: list[tuple[str]]
 ) -> None:
     job = ready(own_server.dsn(), tmp_path)
+    # In the place of an archive.
+    job.execute("ALTER SYSTEM SET wal_keep_size = '1GB'")
+    job.execute("SELECT pg_reload_conf()")
     plan = job.plan()
     job.approve(plan)
     with to_be_recovered(own_server, major) as (copy, data):
         job.done("apply", 1)
-        own_server.stop()
         with (data / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
             file.write(f"unix_socket_directories = '{copy.host}'\n")
             file.write(f"restore_command = 'cp {own_server.folder}/data/pg_wal/%f %p'\n")
@@ -167,6 +169,6 @@ def test_a_server_is_recovered_to_either_end_of_a_run(
         assert recovered.number("SELECT count(*)::int FROM note WHERE body LIKE %s", f"%{LINK}%") == links
         assert recovered.execute("SELECT state FROM cleanup.run") == runs
         # The same command as before: it applies all of it, or has only to close the run.
-        recovered.done("apply", 1)
+        run = recovered.done("apply", 1, "--format", "json")
         assert recovered.number("SELECT count(*)::int FROM note WHERE body LIKE %s", f"%{LINK}%") == 0
-        recovered.done("verify", 1)
+        recovered.verify(run)
