@@ -121,11 +121,12 @@ def _does(lane: LaneWork) -> str:
     if lane.state is None:
         return "not ours to see" if lane.lane is not None else "holds a lease, its session has another name"
     query = f" {lane.query_name}" if lane.query_name else ""
+    after = f", after{query}" if query else ""
     match lane.state:
         case "active":
             waits = f", waits for {lane.waits_for}" if lane.waits_for else ""
             return f"runs{query}{waits}"
         case "idle in transaction":
-            return f"decides, after{query}"
+            return f"decides{after}"
         case _:
-            return f"idle for {lane.seconds or 0:.0f} s, after{query}"
+            return f"idle for {lane.seconds or 0:.0f} s{after}"

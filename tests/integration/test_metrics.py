@@ -143,6 +143,7 @@ def test_the_file_has_the_last_numbers_and_they_are_the_ledgers(database_dsn: st
     assert [path.name for path in site.folder.glob("cleanup.prom*")] == ["cleanup.prom"]
 
 
+@on_one_version
 def test_the_buckets_count_batches_by_how_long_they_held_their_locks(database_dsn: str, make_site: MakeSite) -> None:
     site = make_site(database_dsn)
     file = site.folder / "cleanup.prom"
@@ -164,6 +165,7 @@ def test_the_buckets_count_batches_by_how_long_they_held_their_locks(database_ds
     assert value(values, Metric.RUN_LOCKS, "_bucket", le="+Inf") == batches
 
 
+@on_one_version
 def test_nobody_ever_reads_half_of_the_file(database_dsn: str, make_site: MakeSite) -> None:
     site = make_site(database_dsn)
     build_gate(site)
@@ -192,6 +194,7 @@ def test_nobody_ever_reads_half_of_the_file(database_dsn: str, make_site: MakeSi
     assert job.end().status == 0
 
 
+@on_one_version
 def test_a_signal_that_holds_the_run_is_told_with_value_and_limit(database_dsn: str, make_site: MakeSite) -> None:
     site = make_site(database_dsn, ONE_OLD_TRANSACTION)
     plan = site.approved_plan()
@@ -218,6 +221,7 @@ def test_a_signal_that_holds_the_run_is_told_with_value_and_limit(database_dsn: 
     assert job.end().status == 0
 
 
+@on_one_version
 def test_batches_that_were_tried_again_are_told_by_cause(database_dsn: str, make_site: MakeSite) -> None:
     site = make_site(database_dsn)
     file = site.folder / "cleanup.prom"

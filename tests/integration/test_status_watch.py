@@ -82,6 +82,7 @@ def test_in_a_pipe_each_look_is_a_line_until_the_run_ends(database_dsn: str, mak
     assert last["rate"] > 0  # type: ignore[operator]  # a number, or this fails
 
 
+@on_one_version
 def test_without_a_number_it_watches_what_is_at_work(database_dsn: str, make_site: MakeSite) -> None:
     site = make_site(database_dsn)
     nothing = ask(site, "status", "--watch", expect=1)
@@ -99,6 +100,7 @@ def test_without_a_number_it_watches_what_is_at_work(database_dsn: str, make_sit
     assert ended.out.splitlines()[-1].endswith("; finished")
 
 
+@on_one_version
 def test_the_exit_status_is_the_runs(database_dsn: str, make_site: MakeSite) -> None:
     site = make_site(database_dsn)
     build_gate(site)
@@ -115,6 +117,7 @@ def test_the_exit_status_is_the_runs(database_dsn: str, make_site: MakeSite) -> 
     assert ask(site, "status", "--watch", str(site.last_run()), expect=1).out.endswith("; cancelled\n")
 
 
+@on_one_version
 def test_sigint_ends_the_watch_and_nothing_else(database_dsn: str, make_site: MakeSite) -> None:
     site = make_site(database_dsn)
     build_gate(site)
@@ -163,7 +166,9 @@ def test_on_a_terminal_it_shows_lanes_and_signals_and_what_holds_the_run(
         wait_for("a pause", lambda: site.number(held) == 1, process=job)
         words = ["status", "--watch", *QUICKLY, "--dsn", site.dsn]
         with Terminal(words, {}) as terminal:
-            seen = terminal.wait_for("a lane at the gate", lambda text: "controls.gate" in text)
+            seen = terminal.wait_for(
+                "the second lane at the gate", lambda text: re.search(r"\b2 +local +idle for [01] s", text) is not None
+            )
             assert "run 1 apply" in seen
             assert re.search(r"waiting: long_transaction [\d,.]+ s, limit 1 \(session \d+ of postgres\)", seen), seen
             assert re.search(r"long_transaction +beyond its limit +[\d,.]+ s +1 s +\d+ s ago +session \d+", seen), seen
@@ -174,6 +179,7 @@ def test_on_a_terminal_it_shows_lanes_and_signals_and_what_holds_the_run(
     assert job.end().status == 0
 
 
+@on_one_version
 def test_a_plan_can_be_watched_too(database_dsn: str, make_site: MakeSite) -> None:
     site = make_site(database_dsn)
     plan = site.approved_plan()
