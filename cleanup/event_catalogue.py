@@ -202,6 +202,12 @@ class Event(Enum):
         log="run log_rows log_head",
         ledger="plan run log_rows findings forced reason log_head",
     )
+    PLAN_PURGED = Entry(
+        "plan.purged",
+        "The findings of a plan that nobody has applied are deleted.",
+        log="plan findings",
+        ledger="plan findings reason",
+    )
     RUN_LOG_RESTORED = Entry(
         "run.log_restored",
         "A purged run has its log back from an export.",
@@ -234,8 +240,8 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "What a job says on standard error: JSON lines in a pipe, aligned text above the bar on a terminal, where the"
     yield "routine ones are left to the bar. What has to stay is in the ledger too: `cleanup.event` has `at`,"
-    yield "`by_role`, `plan_id`, `run_id`, and the other fields in `detail`. No event holds a post's text or a password."
-    yield "The names are a closed set, and this page is made from the code:"
+    yield "`by_role`, `plan_id`, `run_id`, and the other fields in `detail`. No event holds a post's text or a"
+    yield "password. The names are a closed set, and this page is made from the code:"
     yield "`python -m cleanup.event_catalogue > runbooks/events.md`."
     yield ""
     yield "In the log each event has `event`, `level` and `timestamp`, and carries what its process was at work on:"
