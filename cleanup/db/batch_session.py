@@ -10,6 +10,7 @@ from typing import Final, Self
 import psycopg
 
 from cleanup.config import TriggerPolicy
+from cleanup.db.arrays import BytesArray, IntegerArray, TextArray
 from cleanup.db.batches import Settlement, opening_parameters, settling_parameters
 from cleanup.db.change_log import LogEntry, adding_parameters, adding_statement
 from cleanup.db.connection import Connection, Limits, local_settings

@@ -9,6 +9,7 @@ from psycopg.rows import args_row
 from psycopg.sql import Composed
 from psycopg.types.json import Jsonb
 
+from cleanup.db.arrays import BytesArray, IntegerArray, TextArray
 from cleanup.db.connection import Connection
 from cleanup.db.instants import read_any_instant
 from cleanup.db.queries import run_statement, statement
@@ -83,14 +84,14 @@ def adding_parameters(
         "run_id": run_id,
         **({"plan_id": plan_id} if source_run_id is None else {"source_run_id": source_run_id}),
         "pass": run_pass,
-        "numbers": [entry.finding_number for entry in entries],
-        "outcomes": [entry.outcome for entry in entries],
-        "value_ids": [entry.value_id for entry in entries],
-        "hashes_before": [entry.hash_before for entry in entries],
-        "hashes_after": [entry.hash_after for entry in entries],
-        "salts": [entry.salt for entry in entries],
-        "edits": [entry.edits for entry in entries],
-        "chains": [entry.chain for entry in entries],
+        "numbers": IntegerArray([entry.finding_number for entry in entries]),
+        "outcomes": TextArray([entry.outcome for entry in entries]),
+        "value_ids": IntegerArray([entry.value_id for entry in entries]),
+        "hashes_before": BytesArray([entry.hash_before for entry in entries]),
+        "hashes_after": BytesArray([entry.hash_after for entry in entries]),
+        "salts": BytesArray([entry.salt for entry in entries]),
+        "edits": TextArray([entry.edits for entry in entries]),
+        "chains": BytesArray([entry.chain for entry in entries]),
         "logged_at": [entry.logged_at for entry in entries],
     }
 
@@ -174,7 +175,7 @@ def later_log(connection: Connection, rows: Sequence[LogRow]) -> list[LogRow]:
         "change_log.later",
         {
             "run_id": rows[0].run_id if rows else 0,
-            "value_ids": [row.value_id for row in rows],
+            "value_ids": IntegerArray([row.value_id for row in rows]),
             "logged_at": [row.logged_at for row in rows],
         },
     )

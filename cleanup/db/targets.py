@@ -9,6 +9,7 @@ from typing import Final
 from psycopg import sql
 
 from cleanup.config import Undated
+from cleanup.db.arrays import TextArray
 from cleanup.db.queries import comment, literal_sql, predicate_sql, run_statement, statement
 from cleanup.db.tables import KeyColumn, Leaf, Table, TextColumn
 
@@ -113,10 +114,10 @@ class Target:
             **self._by_key(),
         )
 
-    def key_parameters(self, keys: Iterable[Sequence[str]]) -> dict[str, list[str]]:
+    def key_parameters(self, keys: Iterable[Sequence[str]]) -> dict[str, TextArray]:
         """The arrays `k0`, `k1`, ... of the statements above."""
         rows = list(keys)
-        return {f"k{place}": [key[place] for key in rows] for place in range(len(self.table.key))}
+        return {f"k{place}": TextArray([key[place] for key in rows]) for place in range(len(self.table.key))}
 
     def _read(self) -> dict[str, sql.Composable]:
         return {

@@ -1,6 +1,5 @@
 """Applying a plan to one value: the planned spans where the text is as planned, the policy anew where it is not."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -87,5 +86,5 @@ def _left(outcome: Outcome, planned: Sequence[Span], *, edited: bool = False, de
 
 def _span_outcomes(outcome: Outcome, spans: Sequence[Span]) -> dict[str, int]:
     # Spans beside the ones that are changed stay for their own reasons, whatever becomes of the value.
-    counts = Counter(outcome.value for span in spans if span.decision.changes_text)
-    return dict(counts)
+    changed = sum(span.decision.changes_text for span in spans)
+    return {outcome.value: changed} if changed else {}

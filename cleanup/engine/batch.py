@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic
@@ -54,7 +54,17 @@ class _Tally(Generic[SomeItem]):
     unchanged: list[UnchangedFinding] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)
     conflicts: list[LinkConflict] = field(default_factory=list)
-    changes: list[tuple[SomeItem, Verdict, Change]] = field(default_factory=list)
+    changes: "list[_Changed[SomeItem]]" = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed(Generic[SomeItem]):
+    """An item whose value changes, and the hash of what is to stand there then."""
+
+    item: SomeItem
+    verdict: Verdict
+    change: Change
+    hash_after: bytes
 
 
 def rows_of(items: Sequence[SomeItem]) -> list[Row[SomeItem]]:
@@ -97,10 +107,7 @@ class Batch(Generic[SomeItem]):
             session.commit_ledger(ledgering)
         else:
             entries = self._chain(
-                [
-                    (item, verdict, change, value_hash(change.after), verdict.outcome)
-                    for item, verdict, change in tally.changes
-                ],
+                [(one.item, one.change, one.hash_after, one.verdict.outcome) for one in tally.changes],
                 opening.locked_at,
             )
             self._count_changes(tally)
@@ -142,8 +149,7 @@ class Batch(Generic[SomeItem]):
             for conflict in verdict.conflicts
         ]
         if verdict.change is None:
-            tally.outcomes[verdict.outcome.value] += 1
-            tally.spans.update(verdict.spans)
+            _count(tally, verdict.outcome, verdict.spans)
             tally.unchanged.append(UnchangedFinding(item.finding_number, verdict.outcome.value, verdict.detail))
             return
         change = verdict.change
@@ -152,28 +158,28 @@ class Batch(Generic[SomeItem]):
                 f"finding {item.finding_number} could not be undone in memory",
                 hint="nothing of this batch was written; report this with the finding's number.",
             )
-        tally.changes.append((item, verdict, change))
+        tally.changes.append(_Changed(item, verdict, change, value_hash(change.after)))
 
     def _count_changes(self, tally: _Tally[SomeItem]) -> None:
-        for _, verdict, _ in tally.changes:
-            tally.outcomes[verdict.outcome.value] += 1
-            tally.spans.update(verdict.spans)
+        for one in tally.changes:
+            _count(tally, one.verdict.outcome, one.verdict.spans)
 
     def _writes(self, tally: _Tally[SomeItem]) -> list[RowWrite]:
         writes: dict[Key, dict[int, tuple[str | None, bytes | None]]] = {}
-        for item, _, change in tally.changes:
-            expected = None if change.after is None else value_hash(change.after)
-            writes.setdefault(item.key, {})[item.column_number] = (change.after, expected)
+        for one in tally.changes:
+            expected = None if one.change.after is None else one.hash_after
+            writes.setdefault(one.item.key, {})[one.item.column_number] = (one.change.after, expected)
         return [RowWrite(key, values) for key, values in writes.items()]
 
     def _write_one_by_one(self, session: BatchSession, tally: _Tally[SomeItem], locked_at: datetime) -> list[LogEntry]:
-        by_key: dict[Key, list[tuple[SomeItem, Verdict, Change]]] = {}
-        for item, verdict, change in tally.changes:
-            by_key.setdefault(item.key, []).append((item, verdict, change))
-        written: list[tuple[SomeItem, Verdict, Change, bytes, Outcome]] = []
+        by_key: dict[Key, list[_Changed[SomeItem]]] = {}
+        for one in tally.changes:
+            by_key.setdefault(one.item.key, []).append(one)
+        written: list[tuple[SomeItem, Change, bytes, Outcome]] = []
         for write in self._writes(tally):
             result = session.write_alone(write)
-            for item, verdict, change in by_key[write.key]:
+            for one in by_key[write.key]:
+                item, verdict, change = one.item, one.verdict, one.change
                 if isinstance(result, RowRefused):
                     self._note_refused(tally, item, result.detail)
                     continue
@@ -186,21 +192,18 @@ class Batch(Generic[SomeItem]):
                 else:
                     outcome, made = Outcome.ALTERED_BY_TRIGGER, _change_between(change.before, found)
                     spans = {outcome.value: sum(verdict.spans.values())}
-                tally.outcomes[outcome.value] += 1
-                tally.spans.update(spans)
-                written.append((item, verdict, made, value_hash(made.after), outcome))
+                _count(tally, outcome, spans)
+                written.append((item, made, value_hash(made.after), outcome))
         return self._chain(written, locked_at)
 
     def _note_refused(self, tally: _Tally[SomeItem], item: SomeItem, detail: str) -> None:
         spans = self._all_spans(item, Outcome.REFUSED_BY_DATABASE)
         self._note(tally, item, Verdict(Outcome.REFUSED_BY_DATABASE, detail=detail, spans=spans))
 
-    def _chain(
-        self, written: Sequence[tuple[SomeItem, Verdict, Change, bytes, Outcome]], locked_at: datetime
-    ) -> list[LogEntry]:
+    def _chain(self, written: Sequence[tuple[SomeItem, Change, bytes, Outcome]], locked_at: datetime) -> list[LogEntry]:
         entries: list[LogEntry] = []
         previous = CHAIN_START
-        for item, _, change, hash_after, outcome in written:
+        for item, change, hash_after, outcome in written:
             number, salt = item.finding_number, secrets.token_bytes(SALT_BYTES)
             edits = encode_edits(change.edits, change.after or "")
             identity = value_id(self._target.table.name, self._names[item.column_number], item.key)
@@ -244,6 +247,12 @@ class Batch(Generic[SomeItem]):
         head = seal(entries[-1].chain if entries else CHAIN_START, content)
         settlement = Settlement(outcomes, spans, tally.edited, len(entries), head)
         return Ledgering(entries, tally.unchanged, tally.deferred, tally.conflicts, settlement)
+
+
+def _count(tally: _Tally[SomeItem], outcome: Outcome, spans: Mapping[str, int]) -> None:
+    tally.outcomes[outcome.value] += 1
+    for name, number in spans.items():
+        tally.spans[name] += number
 
 
 def _change_between(before: str | None, after: str | None) -> Change:

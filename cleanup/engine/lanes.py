@@ -1,5 +1,6 @@
 """Lanes: worker processes that share nothing but the ledger, and the ways they are asked to stop."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -208,6 +209,7 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, se
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     configure_logging()
+    _look_for_cycles_seldom()
     try:
         with bound(lane=lane):
             entry(order, lane, Stop(until_closed))
@@ -218,6 +220,13 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, se
     finally:
         sender.close()
         sys.stderr.flush()
+
+
+def _look_for_cycles_seldom() -> None:
+    # A lane makes and drops millions of small objects, none of them in a cycle: as Python has it, a quarter of a
+    # lane's time would go into looking for some. What was imported stays for good.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 def _send(sender: Pipe, error: CleanupError) -> None:
