@@ -1,7 +1,9 @@
 """A DBA's shell on one database: a folder with the README's config, libpq's variables, and the server's own psql."""
 
+import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,24 +13,27 @@ import psycopg
 
 from cleanup.demo.server import Server
 from tests.contracts.runbook_pages import ROOT, Command, Language, sessions_of
-from tests.integration.jobs import subprocess_environment
+from tests.integration.jobs import call_main, subprocess_environment
 
 # A page's command waits for no person: one that takes longer hangs.
 PATIENCE_SECONDS: Final = 120
 
 _DIGEST: Final = re.compile(r"^\s+digest\s+([0-9a-f]{64})$", re.MULTILINE)
+_FOR_BASH: Final = re.compile(r"[|&;<>$`*]")
 _FIRST_TABLE: Final = "[[table]]"
 
 
 class Shell:
-    """Runs what a page says, and keeps what was printed last."""
+    """Runs what a page says, and keeps what was printed last.
 
-    def __init__(self, folder: Path, dsn: str, server: Server) -> None:
+    With `separate`, bash runs each command; else the plain ones of `cleanup` run within this process, which is quicker.
+    """
+
+    def __init__(self, folder: Path, dsn: str, server: Server, *, separate: bool) -> None:
         parts = psycopg.conninfo.conninfo_to_dict(dsn)
         names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname"}
         path = [str(Path(sys.executable).parent), str(Path(server.program("psql")).parent), os.environ["PATH"]]
         self._environment = {
-            **os.environ,
             **subprocess_environment(),
             **{name: str(parts[key]) for name, key in names.items()},
             "PATH": os.pathsep.join(path),
@@ -36,6 +41,7 @@ class Shell:
             "PAGER": "cat",
         }
         self._folder = folder
+        self._separate = separate
         self.digest = ""
         for beside in ("sql", "config", "tests"):
             (folder / beside).symlink_to(ROOT / beside)
@@ -57,7 +63,13 @@ class Shell:
     def run(self, command: Command) -> None:
         """Run a command as bash does; it must end with its status. DIGEST stands for the digest printed last."""
         text = command.text.replace("DIGEST", self.digest)
-        self._printed_by(["bash", "-euo", "pipefail", "-c", text], command.text, command.status)
+        words = shlex.split(text, comments=True)
+        if self._separate or words[0] != "cleanup" or _FOR_BASH.search(text.partition(" # ")[0]):
+            self._printed_by(["bash", "-euo", "pipefail", "-c", text], command.text, command.status)
+            return
+        printed = io.StringIO()
+        status = call_main(words[1:], self._folder, self._environment, printed, printed)
+        self._has_printed(printed.getvalue(), command.text, status, command.status)
 
     def run_sql(self, statements: str) -> None:
         """Run statements in psql, which stops at the first error."""
@@ -79,16 +91,19 @@ class Shell:
             words,
             check=False,
             cwd=self._folder,
-            env=self._environment,
+            env={**os.environ, **self._environment},
             input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             timeout=PATIENCE_SECONDS,
         )
-        assert ended.returncode == status, f"exit {ended.returncode}, not {status}: {text}\n{ended.stdout}"
-        self.printed += ended.stdout
-        self.heard(ended.stdout)
+        self._has_printed(ended.stdout, text, ended.returncode, status)
+
+    def _has_printed(self, printed: str, text: str, ended: int, status: int) -> None:
+        assert ended == status, f"exit {ended}, not {status}: {text}\n{printed}"
+        self.printed += printed
+        self.heard(printed)
 
 
 def readme_config() -> str:

@@ -29,11 +29,19 @@ on_one_version = pytest.mark.parametrize("major", [WHEEL_MAJOR], ids=["pg18"], i
 
 
 @pytest.fixture
-def scene(database_dsn: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+def separate(request: pytest.FixtureRequest) -> bool:
+    """Whether each command is a process of its own: in the README, whose screen is what most people type first."""
+    return "README" in request.node.name
+
+
+@pytest.fixture
+def scene(
+    database_dsn: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, separate: bool
+) -> Iterator[Scene]:
     """A database with posts, and a shell beside it."""
     for name, value in subprocess_environment().items():
         monkeypatch.setenv(name, value)
-    made = Scene(database_dsn, tmp_path, readme_config(), Shell(tmp_path, database_dsn, server))
+    made = Scene(database_dsn, tmp_path, readme_config(), Shell(tmp_path, database_dsn, server, separate=separate))
     yield made
     made.close()
 

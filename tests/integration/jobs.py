@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
@@ -89,14 +89,9 @@ class Job:
 
     def call(self, *words: str | int, dsn: str | None = None) -> Answer:
         """The same within this process, which is quicker; lanes are processes all the same."""
-        _compile_lanes()
         out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.chdir(self.folder)
-            for name, value in subprocess_environment().items():
-                patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["cleanup", *map(str, words), "--dsn", self.dsn if dsn is None else dsn])
-            status = _status_of(main)
+        arguments = [*map(str, words), "--dsn", self.dsn if dsn is None else dsn]
+        status = call_main(arguments, self.folder, subprocess_environment(), out, err)
         return Answer(status, out.getvalue(), err.getvalue())
 
     def done(self, *words: str | int, status: int = 0) -> Answer:
@@ -152,6 +147,19 @@ class Job:
         """A checksum over every row of every table outside the system's schemas, the ledger included."""
         with psycopg.connect(self.dsn) as connection:
             return {name: _checksum(connection, oid) for oid, name in _tables(connection)}
+
+
+def call_main(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], out: io.StringIO, err: io.StringIO
+) -> int:
+    """Run a command within this process, as if in that folder and environment; its exit status."""
+    _compile_lanes()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(folder)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", ["cleanup", *arguments])
+        return _status_of(main)
 
 
 @cache
