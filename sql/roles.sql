@@ -112,5 +112,5 @@ COMMIT;
 --
 -- purge destroys evidence. Whoever is to do it for the ledger's owner, and no operator by default:
 --
---     GRANT EXECUTE ON FUNCTION cleanup.purge_run(bigint, text) TO records_officer;
+--     GRANT EXECUTE ON FUNCTION cleanup.purge_run(bigint, text), cleanup.purge_plan(bigint, text) TO records_officer;
 --     GRANT cleanup_auditor TO records_officer;

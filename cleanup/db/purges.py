@@ -39,6 +39,18 @@ def purge_run(connection: Connection, run_id: int, reason: str | None) -> Purge:
     return proof
 
 
+def purge_plan(connection: Connection, plan_id: int, reason: str) -> int:
+    """Delete the findings of a plan that nobody has applied, in the open transaction; how many there were.
+
+    Raises what the ledger's function finds: PlanUnknown, PlanUnfinished, PlanAlreadyApplied, LogPurged, or LogRetained
+    while the plan is approved.
+    """
+    with ledger_refusals():
+        row = connection.execute(statement("purges.purge_plan"), {"plan_id": plan_id, "reason": reason}).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def purge_in_force(connection: Connection, run_id: int) -> Purge | None:
     """The purge that took the run's log away; None where the log is there."""
     with connection.cursor(row_factory=args_row(Purge)) as cursor:

@@ -6,9 +6,23 @@ from typing import Final
 
 import psycopg
 
-from cleanup.errors import LogInUse, LogPurged, LogRetained, Refused, RunEnded, RunUnfinished, RunUnknown
+from cleanup.errors import (
+    LogInUse,
+    LogPurged,
+    LogRetained,
+    PlanAlreadyApplied,
+    PlanUnfinished,
+    PlanUnknown,
+    Refused,
+    RunEnded,
+    RunUnfinished,
+    RunUnknown,
+)
 
 _REFUSALS: Final[dict[str, type[Refused]]] = {
+    "CL101": PlanUnknown,
+    "CL102": PlanUnfinished,
+    "CL108": PlanAlreadyApplied,
     "CL110": RunUnknown,
     "CL112": RunUnfinished,
     "CL114": LogPurged,

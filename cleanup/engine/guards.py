@@ -10,6 +10,7 @@ from cleanup.db.catalog import database_identity
 from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding, all_findings, hashes_in_digest_order
 from cleanup.db.plans import Plan, PlanLeaf, PlanState, plan_columns, plan_leaves
+from cleanup.db.purges import require_findings
 from cleanup.db.session import server_clock
 from cleanup.db.tables import Fingerprint, Table
 from cleanup.db.targets import Target
@@ -156,6 +157,7 @@ def require_signature(
 
 def require_signed_findings(connection: Connection, plan: Plan) -> None:
     """Raise DigestDiffers unless the findings in the ledger are still those that make the plan's digest."""
+    require_findings(connection, plan.plan_id)
     leaves = plan_leaves(connection, plan.plan_id)
     digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan.plan_id))
     if digests.plan != plan.digest:

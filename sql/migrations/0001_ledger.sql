@@ -581,6 +581,49 @@ BEGIN
 END $$;
 REVOKE EXECUTE ON FUNCTION cleanup.purge_run(bigint, text) FROM PUBLIC;
 
+-- Deletes the findings of a plan that nobody has applied and nobody may apply; returns how many there were. They hold
+-- keys, authors and hosts, no text; the plan, its digest and its counts stay.
+CREATE FUNCTION cleanup.purge_plan(of_plan bigint, reason text) RETURNS bigint LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC' SET lock_timeout = '100ms' AS $$
+DECLARE
+    plan     cleanup.plan;
+    run      cleanup.run;
+    signed   timestamptz;
+    findings bigint;
+BEGIN
+    -- Nobody signs the plan or creates its run meanwhile.
+    SELECT * INTO plan FROM cleanup.plan AS p WHERE p.plan_id = of_plan FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL101', MESSAGE = format('there is no plan %s', of_plan),
+            HINT = '`cleanup status` lists the plans and runs.';
+    END IF;
+    IF plan.state = 'scanning' THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL102', MESSAGE = format('plan %s is being made', of_plan),
+            HINT = 'finish it first: `cleanup plan`; a new plan with another config or policy takes its place.';
+    END IF;
+    IF to_regclass(format('cleanup.finding_%s', of_plan)) IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL114', MESSAGE = format('the findings of plan %s were purged', of_plan),
+            HINT = format('there is nothing left to purge; `cleanup report %s` shows what was kept.', of_plan);
+    END IF;
+    SELECT * INTO run FROM cleanup.run AS r WHERE r.plan_id = of_plan ORDER BY r.run_id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL108', MESSAGE = format('plan %s was applied by run %s', of_plan, run.run_id),
+            HINT = format('`cleanup purge %s`: the findings go with the last log of the plan''s runs.', run.run_id);
+    END IF;
+    SELECT max(a.expires_at) INTO signed FROM cleanup.approval AS a
+     WHERE a.plan_id = of_plan AND a.revoked_at IS NULL AND a.expires_at > clock_timestamp();
+    IF signed IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'CL116', MESSAGE = format('plan %s is approved until %s', of_plan, signed),
+            HINT = format('`cleanup approve %s --revoke` takes that back.', of_plan);
+    END IF;
+    EXECUTE format('SELECT count(*) FROM cleanup.finding_%s', of_plan) INTO findings;
+    EXECUTE format('DROP TABLE cleanup.finding_%s', of_plan);
+    INSERT INTO cleanup.event (plan_id, name, detail)
+    VALUES (of_plan, 'plan.purged', jsonb_build_object('findings', findings, 'reason', reason));
+    RETURN findings;
+END $$;
+REVOKE EXECUTE ON FUNCTION cleanup.purge_plan(bigint, text) FROM PUBLIC;
+
 -- Where in the WAL a run begins and ends, for who recovers the server to that point. A restore point has a name to
 -- recover to; where the role may not make one, the LSN does as well.
 CREATE TABLE cleanup.wal_mark (

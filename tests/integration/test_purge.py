@@ -257,3 +257,36 @@ def test_who_may_call_the_function_needs_no_other_right_and_gets_no_other(job: J
     assert job.execute("SELECT purged_by FROM cleanup.purge") == [(role,)]
     assert job.execute("SELECT by_role FROM cleanup.event WHERE name = 'run.purged'") == [(role,)]
     assert texts_in_the_ledger(job) == 0
+
+
+def test_the_findings_of_a_plan_that_nobody_applied_are_deleted(make_job: Job) -> None:
+    job = make_job
+    plan = job.plan()
+    because = ("--reason", "planned by mistake")
+    assert job.done("purge", "--plan", 1, status=2).codes == ["CLN-204"]
+    assert job.done("purge", 1, "--plan", 1, *because, status=2).codes == ["CLN-204"]
+    assert job.done("purge", "--plan", 7, *because, status=1).codes == ["CLN-101"]
+    job.approve(plan)
+    assert job.done("purge", "--plan", 1, *because, status=1).codes == ["CLN-116"]
+    job.done("approve", 1, "--revoke", "--by", "Ana", "--reason", "a doubt")
+    assert f"plan 1: {ROWS} findings deleted" in job.done("purge", "--plan", 1, *because).out
+    assert job.execute("SELECT to_regclass('cleanup.finding_1')") == [(None,)]
+    event = job.execute("SELECT plan_id, detail FROM cleanup.event WHERE name = 'plan.purged'")
+    assert event == [(1, {"findings": ROWS, "reason": "planned by mistake"})]
+    assert job.done("purge", "--plan", 1, *because, status=1).codes == ["CLN-114"]
+    # What is left of it is shown, and not applied.
+    assert str(plan.report["digest"]) in job.done("report", 1).out
+    job.approve(plan)
+    assert job.done("apply", 1, status=1).codes == ["CLN-114"]
+    assert job.number("SELECT count(*) FROM cleanup.run") == 0
+    applied = job.plan()
+    job.apply(applied)
+    refused = job.done("purge", "--plan", 2, *because, status=1)
+    assert (refused.codes, "cleanup purge 1" in refused.err) == (["CLN-108"], True)
+    scanning = "INSERT INTO cleanup.plan (code_version, matcher_version, policy_name, policy_version, policy_digest,"
+    scanning += " cutover, settings, database_identity, first_xmin, first_lsn) SELECT code_version, matcher_version,"
+    scanning += (
+        " policy_name, policy_version, policy_digest, cutover, settings, database_identity, first_xmin, first_lsn"
+    )
+    job.execute(f"{scanning} FROM cleanup.plan WHERE plan_id = 1")
+    assert job.done("purge", "--plan", 3, *because, status=1).codes == ["CLN-102"]
