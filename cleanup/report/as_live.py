@@ -55,7 +55,8 @@ class Bar:
 
     def draw(self, look: Look) -> None:
         """Draw the line anew."""
-        self.draw_line(name_of(look), look.share, counted(look), pace_of(look), came_of(look), held_by(look))
+        # What matters most comes first: a narrow terminal cuts the rest off.
+        self.draw_line(name_of(look), look.share, counted(look), held_by(look), pace_of(look), came_of(look))
 
     def draw_line(self, name: str, share: float | None, *words: str) -> None:
         """The same for other work."""

@@ -79,7 +79,7 @@ def test_apply_shows_a_bar_and_why_it_waits_below_its_events(database_dsn: str, 
         author.close()
         assert terminal.end() == 0
         *_, last = bars(terminal, "run 1 apply")
-        assert re.search(rf"100\.0% · {planned}/{planned} findings · changed [\d,]+.* · finished$", last), last
+        assert re.search(rf"100\.0% · {planned}/{planned} findings · finished · changed [\d,]+", last), last
         assert max(map(len, bars(terminal, "run 1 apply"))) <= COLUMNS, (
             "a bar of two lines can not be cleared by others"
         )
@@ -93,7 +93,7 @@ def test_plan_verify_and_a_rehearsal_show_a_bar(database_dsn: str, make_site: Ma
     with on_terminal(site, "plan") as terminal:
         assert terminal.end() == 0
         *_, last = bars(terminal, "plan 1")
-        assert re.search(r"100\.0% · [\d,]+ rows read · [\d,]+ findings, [\d,]+ to be changed · finished$", last), last
+        assert re.search(r"100\.0% · [\d,]+ rows read · finished · [\d,]+ findings, [\d,]+ to be changed$", last), last
     with on_terminal(site, "apply", "1", "--rehearse") as terminal:
         assert terminal.end() == 0
         assert re.search(r"\d% · \d+/\d+ findings", bars(terminal, "rehearsal of plan 1")[0])
@@ -104,7 +104,7 @@ def test_plan_verify_and_a_rehearsal_show_a_bar(database_dsn: str, make_site: Ma
         assert re.search(r"verify +[\d,]+ rows read · [\d,]+/s", terminal.seen), terminal.seen
     with on_terminal(site, "rollback", "1") as terminal:
         assert terminal.end() == 0
-        assert bars(terminal, "run 2 rollback")[-1].endswith("finished")
+        assert " · finished · restored " in bars(terminal, "run 2 rollback")[-1]
 
 
 def test_an_interrupted_job_leaves_the_terminal_as_it_was(database_dsn: str, make_site: MakeSite) -> None:
