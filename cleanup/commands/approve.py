@@ -14,6 +14,7 @@ from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
+from cleanup.db.purges import require_findings
 from cleanup.db.runs import apply_run_of, lock_plan
 from cleanup.db.selection import Selection
 from cleanup.engine.guards import require_finished, require_second_person
@@ -117,6 +118,9 @@ def _sign(connection: Connection, job: Job, subject: _Subject, typed: str, appro
             f"{typed!r} is not the digest of {subject.name}",
             hint=f"read `{subject.report}` and give the digest at its end.",
         )
+    if subject.approved.source_run_id is None:
+        # Nobody can have read what is not there any more, and no run could use the signature.
+        require_findings(connection, subject.approved.plan_id)
     if job.config.approval.four_eyes and subject.approved.source_run_id is None:
         require_second_person(connection, subject.approved.plan_id, session_role(connection))
     hours = job.config.approval.expires_after_hours

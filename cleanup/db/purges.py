@@ -79,5 +79,5 @@ def require_findings(connection: Connection, plan_id: int) -> None:
     if not findings_are_there(connection, plan_id):
         raise LogPurged(
             f"the findings of plan {plan_id} were purged",
-            hint="`cleanup verify` without a run reads every post again.",
+            hint="a new plan finds what is there now; `cleanup verify` without a run reads every post again.",
         )

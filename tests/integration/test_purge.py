@@ -274,10 +274,12 @@ def test_the_findings_of_a_plan_that_nobody_applied_are_deleted(make_job: Job) -
     event = job.execute("SELECT plan_id, detail FROM cleanup.event WHERE name = 'plan.purged'")
     assert event == [(1, {"findings": ROWS, "reason": "planned by mistake"})]
     assert job.done("purge", "--plan", 1, *because, status=1).codes == ["CLN-114"]
-    # What is left of it is shown, and not applied.
-    assert str(plan.report["digest"]) in job.done("report", 1).out
-    job.approve(plan)
-    assert job.done("apply", 1, status=1).codes == ["CLN-114"]
+    # What is left of it is shown, and neither signed nor applied.
+    digest = str(plan.report["digest"])
+    assert digest in job.done("report", 1).out
+    signing = ("approve", 1, "--digest", digest, "--by", "Ana", "--ticket", "CHG-1")
+    assert job.done(*signing, status=1).codes == ["CLN-114"]
+    assert job.done("apply", 1, status=1).codes == ["CLN-103"]
     assert job.number("SELECT count(*) FROM cleanup.run") == 0
     applied = job.plan()
     job.apply(applied)
