@@ -6,7 +6,7 @@ from cleanup.db.connection import Connection
 from cleanup.db.queries import statement
 
 # What a run adds to: the operator needs no more of the ledger's tables than this, and to read them.
-_WRITTEN_BY_A_RUN: Final = ("run", "run_chunk", "batch", "outcome", "deferral", "change_log", "event")
+_WRITTEN_BY_A_RUN: Final = ("run", "run_chunk", "batch", "outcome", "deferral", "change_log", "event", "wal_mark")
 
 
 def tables_not_writable(connection: Connection) -> list[str]:
