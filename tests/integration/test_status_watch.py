@@ -111,6 +111,8 @@ def test_the_exit_status_is_the_runs(database_dsn: str, make_site: MakeSite) -> 
         watch = begin(site, "status", "--watch", *QUICKLY)
         wait_for("a look", lambda: "\n" in watch.said(), process=watch)
         job.signal(signal.SIGTERM)
+        # Heard before the gate opens: the rest of the run takes less than a tick.
+        wait_for("the signal to be heard", lambda: "job.stop_asked" in job.said(), process=job)
     assert job.end().status == 4
     assert watch.end().status == 4
     ask(site, "cancel", str(site.last_run()), "--reason", "no more")
