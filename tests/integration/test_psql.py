@@ -368,6 +368,25 @@ def test_a_rollback_hears_what_is_asked_of_it(site: Site) -> None:
     assert any("run 2 is finished" in line for line in said)
 
 
+def test_a_rollback_heeds_the_job_that_watches_it(site: Site) -> None:
+    run = site.applied()
+    site.job.execute("SELECT cleanup.open_rollback(%s, 'x')", run)
+    # A job's word counts as long as it is fresh.
+    site.job.execute(
+        "INSERT INTO cleanup.throttle (run_id, reason, since, signals, not_before, reader, read_at)"
+        " VALUES (2, 'replica_lag 40 s', now(), '[]', '-infinity', 'a job', now() + interval '1 hour')"
+    )
+    with site.start("-c", f"CALL cleanup.roll_back_run({run})") as process:
+        stream = process.stderr
+        assert stream is not None
+        assert any("run 2 is held: replica_lag 40 s" in line for line in iter(stream.readline, ""))
+        assert site.job.number("SELECT count(*)::int FROM cleanup.batch WHERE run_id = 2") == 0
+        site.job.execute("UPDATE cleanup.throttle SET reason = NULL WHERE run_id = 2")
+        said = stream.read()
+    assert "run 2 goes on" in said
+    assert "run 2 is finished" in said
+
+
 def test_a_rollback_is_cancelled_where_it_stands(site: Site) -> None:
     run = site.applied()
     with site.gate_held() as open_gate:
