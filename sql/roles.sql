@@ -39,7 +39,7 @@ GRANT USAGE ON SCHEMA cleanup TO cleanup_planner, cleanup_approver, cleanup_oper
 GRANT SELECT ON cleanup.migration, cleanup.plan, cleanup.plan_leaf, cleanup.plan_column, cleanup.chunk, cleanup.finding,
     cleanup.review, cleanup.review_decision, cleanup.approval, cleanup.run, cleanup.run_chunk, cleanup.control,
     cleanup.throttle, cleanup.batch, cleanup.outcome, cleanup.conflict, cleanup.deferral, cleanup.event, cleanup.export,
-    cleanup.purge, cleanup.restoration, cleanup.wal_mark
+    cleanup.purge, cleanup.restoration, cleanup.wal_mark, cleanup.relocation
     TO cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
 GRANT SELECT (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, logged_at)
     ON cleanup.change_log TO cleanup_planner, cleanup_approver;

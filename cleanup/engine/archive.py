@@ -22,7 +22,7 @@ from cleanup.engine.archive_formats import reader_of
 from cleanup.engine.archive_manifest import ARCHIVE_VERSION, Manifest, ManifestMalformed, decode_manifest
 from cleanup.engine.archive_proof import LogProof, LogUnproved
 from cleanup.engine.archive_rows import RowMalformed, row_of
-from cleanup.engine.guards import require_here
+from cleanup.engine.guards import require_home
 from cleanup.errors import ArchiveDiffers
 from cleanup.event_catalogue import Event
 from cleanup.log import tell
@@ -59,7 +59,7 @@ def _look_up(connection: Connection, folder: Path, run_id: int) -> _Known | None
     run = get_run(connection, run_id)
     if purge_in_force(connection, run_id) is None:
         return None
-    require_here(connection, get_plan(connection, run.plan_id))
+    require_home(connection, get_plan(connection, run.plan_id))
     with _refusing(folder):
         stored = (folder / MANIFEST).read_bytes()
         manifest = decode_manifest(stored)

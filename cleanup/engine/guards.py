@@ -11,6 +11,7 @@ from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding, all_findings, hashes_in_digest_order
 from cleanup.db.plans import Plan, PlanLeaf, PlanState, plan_columns, plan_leaves
 from cleanup.db.purges import require_findings
+from cleanup.db.relocations import is_home
 from cleanup.db.session import server_clock
 from cleanup.db.tables import Fingerprint, Table
 from cleanup.db.targets import Target
@@ -45,16 +46,35 @@ def require_finished(plan: Plan) -> bytes:
     return plan.digest
 
 
+def is_here(connection: Connection, plan: Plan) -> bool:
+    """Whether the plan was made in this very database."""
+    present, planned = database_identity(connection), plan.database_identity
+    return (present.system_identifier, present.database_oid) == (planned.system_identifier, planned.database_oid)
+
+
 def require_here(connection: Connection, plan: Plan) -> None:
     """Raise PlanForeign unless the plan was made in this very database."""
-    present = database_identity(connection)
-    planned = plan.database_identity
-    if (present.system_identifier, present.database_oid) != (planned.system_identifier, planned.database_oid):
-        raise PlanForeign(
-            f"plan {plan.plan_id} was made in {planned.database_name!r} of server {planned.system_identifier}, "
-            f"this is {present.database_name!r} of {present.system_identifier}",
-            hint="connect to that database, or make a plan here.",
-        )
+    if not is_here(connection, plan):
+        raise _foreign(connection, plan, "connect to that database, or make a plan here.")
+
+
+def require_home(connection: Connection, plan: Plan) -> None:
+    """Raise PlanForeign unless the plan was made here, or in a database whose place this one takes by recorded word.
+
+    Enough for whatever looks at values one by one, by key and hash: to go back, and to prove.
+    """
+    if not is_home(connection, plan.plan_id):
+        hint = "connect to that database; where this one takes its place: cleanup init --moved-here REASON."
+        raise _foreign(connection, plan, hint)
+
+
+def _foreign(connection: Connection, plan: Plan, hint: str) -> PlanForeign:
+    present, planned = database_identity(connection), plan.database_identity
+    return PlanForeign(
+        f"plan {plan.plan_id} was made in {planned.database_name!r} of server {planned.system_identifier}, "
+        f"this is {present.database_name!r} of {present.system_identifier}",
+        hint=hint,
+    )
 
 
 def require_same_rules(plan: Plan, job: Job) -> None:

@@ -15,7 +15,7 @@ from cleanup.db.selection import Selection
 from cleanup.db.tables import Fingerprint, Table
 from cleanup.db.targets import Target
 from cleanup.engine.digest import rollback_digest
-from cleanup.engine.guards import require_here
+from cleanup.engine.guards import require_home
 from cleanup.engine.job import Job, describe_tables, targets_of
 from cleanup.engine.rollback_judge import RollbackJudge
 from cleanup.errors import PlanStale, RunUnfinished, UsageInvalid
@@ -41,7 +41,7 @@ def open_source(connection: Connection, job: Job, run_id: int, selection: Select
     """Look the run up; raise RunUnfinished while it is open, LogPurged, PlanStale where its tables are not there."""
     run = get_run(connection, run_id)
     plan = get_plan(connection, run.plan_id)
-    require_here(connection, plan)
+    require_home(connection, plan)
     if run.state.is_open:
         raise RunUnfinished(
             f"run {run_id} is {run.state.value}",

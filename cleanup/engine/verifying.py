@@ -16,7 +16,7 @@ from cleanup.db.posts import present_hashes
 from cleanup.db.purges import require_findings, require_log
 from cleanup.db.runs import Run, RunKind, RunState, get_run
 from cleanup.db.targets import Target
-from cleanup.engine.guards import leaf_oids, require_here, require_same_settings
+from cleanup.engine.guards import is_here, leaf_oids, require_home, require_same_settings
 from cleanup.engine.job import Job, describe_tables, targets_of
 from cleanup.engine.log_chains import LogProblem, all_log_rows
 from cleanup.engine.log_check import LogCheck, check_log
@@ -59,8 +59,8 @@ def verify_posts(job: Job, on_rows: Callable[[int], None]) -> Verification:
 def verify_run(job: Job, run_id: int, on_rows: Callable[[int], None]) -> Verification:
     """Prove a closed run: the sweep of what was written since its plan, its log, its values. Writes nothing.
 
-    Raises PlanStale where the config is not the plan's. Where the policy is another one by now, or the run
-    ended before its time, every post is read again instead.
+    Raises PlanStale where the config is not the plan's. Where the policy is another one by now, the run ended
+    before its time, or the database has moved, every post is read again instead.
     """
     database = Database(job.dsn, APPLICATION_NAME)
     try:
@@ -73,7 +73,8 @@ def verify_run(job: Job, run_id: int, on_rows: Callable[[int], None]) -> Verific
         if run.kind is RunKind.APPLY:
             leaves = database.transact(lambda connection: plan_leaves(connection, plan.plan_id), read_only=True)
             left += database.transact(lambda connection: _refused(connection, plan, targets), read_only=True)
-            since = plan.first_xmin if _sweep_is_enough(job, plan, run) else None
+            is_moved = database.transact(lambda connection: not is_here(connection, plan), read_only=True)
+            since = plan.first_xmin if _sweep_is_enough(job, plan, run) and not is_moved else None
             sweep = sweep_posts(database, job, Extent(since, leaf_oids(leaves), _known(leaves, left)), on_rows)
             left += sweep.refused
         check = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
@@ -111,7 +112,7 @@ def _refused(connection: Connection, plan: Plan, targets: dict[int, Target]) -> 
 def _closed_run(connection: Connection, run_id: int) -> Run:
     require_ledger(connection)
     run = get_run(connection, run_id)
-    require_here(connection, get_plan(connection, run.plan_id))
+    require_home(connection, get_plan(connection, run.plan_id))
     if run.state.is_open:
         raise RunUnfinished(
             f"run {run_id} is {run.state.value}", hint="let it finish first; `cleanup status` shows it."

@@ -487,6 +487,27 @@ CREATE TABLE cleanup.restoration (
     restored_by text NOT NULL DEFAULT session_user
 );
 
+-- A database that takes the place of the one where plans and runs were made, by the word of who owns the ledger.
+CREATE TABLE cleanup.relocation (
+    relocation_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    system_identifier text NOT NULL,
+    database_oid      bigint NOT NULL,
+    database_name     text NOT NULL,
+    reason            text NOT NULL CHECK (reason <> ''),
+    accepted_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    accepted_by       text NOT NULL DEFAULT session_user,
+    UNIQUE (system_identifier, database_oid)
+);
+
+-- Whether what was made in that database is at home in this one: it is the same, or it takes its place.
+CREATE FUNCTION cleanup.is_home(identity jsonb) RETURNS boolean LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT identity ->> 'system_identifier' = s.system_identifier::text AND identity ->> 'database_oid' = d.oid::text
+           OR EXISTS (SELECT FROM cleanup.relocation AS r
+                       WHERE r.system_identifier = s.system_identifier::text AND r.database_oid = d.oid::bigint)
+      FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database()
+$$;
+
 -- The purge that took a run's log away, unless it came back since.
 CREATE FUNCTION cleanup.purge_in_force(of_run bigint) RETURNS SETOF cleanup.purge LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
@@ -980,12 +1001,10 @@ BEGIN
             HINT = format('CALL cleanup.cancel_run(%s) ends it first.', of_run);
     END IF;
     SELECT p.database_identity INTO STRICT identity FROM cleanup.plan AS p WHERE p.plan_id = source.plan_id;
-    IF NOT EXISTS (SELECT FROM pg_control_system() AS s JOIN pg_database AS d ON d.datname = current_database()
-                    WHERE identity ->> 'system_identifier' = s.system_identifier::text
-                      AND identity ->> 'database_oid' = d.oid::text) THEN
+    IF NOT cleanup.is_home(identity) THEN
         RAISE EXCEPTION USING ERRCODE = 'CL107',
             MESSAGE = format('plan %s was made in database %s of another server', source.plan_id, identity ->> 'database_name'),
-            HINT = 'connect to that database.';
+            HINT = 'connect to that database; where this one takes its place: cleanup init --moved-here REASON.';
     END IF;
     -- Another job may be about to create one, or to close it, or to purge what it would read.
     PERFORM cleanup.lock_plan(source.plan_id);
@@ -1468,14 +1487,16 @@ DECLARE
     evidence text;
 BEGIN
     FOREACH evidence IN ARRAY ARRAY['plan', 'finding', 'review', 'review_decision', 'approval', 'run', 'batch', 'outcome',
-                                    'conflict', 'deferral', 'change_log', 'event', 'export', 'purge', 'restoration', 'wal_mark'] LOOP
+                                    'conflict', 'deferral', 'change_log', 'event', 'export', 'purge', 'restoration', 'wal_mark',
+                                    'relocation'] LOOP
         EXECUTE format('CREATE TRIGGER append_only_as_a_whole BEFORE TRUNCATE ON cleanup.%I '
                        'FOR EACH STATEMENT EXECUTE FUNCTION cleanup.refuse_change()', evidence);
         EXECUTE format('CREATE TRIGGER append_only BEFORE DELETE ON cleanup.%I '
                        'FOR EACH ROW EXECUTE FUNCTION cleanup.refuse_change()', evidence);
     END LOOP;
     FOREACH evidence IN ARRAY ARRAY['finding', 'review', 'review_decision', 'outcome', 'conflict', 'deferral', 'change_log',
-                                    'event', 'export', 'purge', 'restoration', 'wal_mark'] LOOP
+                                    'event', 'export', 'purge', 'restoration', 'wal_mark',
+                                    'relocation'] LOOP
         EXECUTE format('CREATE TRIGGER written_once BEFORE UPDATE ON cleanup.%I '
                        'FOR EACH ROW EXECUTE FUNCTION cleanup.refuse_change()', evidence);
     END LOOP;

@@ -525,6 +525,28 @@ def test_a_copy_of_the_database_is_another_one(server: Server, site: Site) -> No
         assert copy.checksums() == before
 
 
+def test_a_copy_that_takes_the_others_place_proves_and_goes_back_and_applies_nothing(
+    server: Server, site: Site
+) -> None:
+    with new_database(server, _name_of(site.job.dsn)) as dsn, new_folder() as folder:
+        copy = Job(dsn, folder, CONFIG.format(policy=POLICY, more=""))
+        write(folder, "page.toml", PAGE.format(policy=POLICY))
+        assert copy.done("init", "--moved-here", " ", status=2).codes == ["CLN-204"]
+        assert copy.execute("SELECT FROM cleanup.relocation") == []
+        for reason in ("CHG-7", "CHG-8"):
+            copy.done("init", "--moved-here", reason)
+        assert copy.execute("SELECT reason, accepted_by = session_user FROM cleanup.relocation") == [("CHG-7", True)]
+        for words in ("apply 1", "plan --since 1"):
+            assert copy.call(*words.split()).codes == ["CLN-107"]
+        before = copy.execute("SELECT id, body FROM page ORDER BY id")
+        verified = copy.done("verify", 1, "--config", "page.toml", "--format", "json").report
+        # What counts rows by the transactions that wrote them knows nothing of another server's.
+        assert verified["sweep"]["rows_read"] == len(before)  # type: ignore[index]  # it is an object
+        copy.done("rollback", 1, "--config", "page.toml")
+        assert copy.execute("SELECT id, body FROM page ORDER BY id") != before
+        copy.done("verify", 2, "--config", "page.toml")
+
+
 def _name_of(dsn: str) -> str:
     return str(conninfo.conninfo_to_dict(dsn)["dbname"])
 
