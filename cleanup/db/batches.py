@@ -28,7 +28,7 @@ class Settlement:
 class BatchRow:
     """One batch as the ledger has it; what its settling fills in is None where somebody took it away.
 
-    `lock_ms` is the column's bytes, since no number of ours has exactly its digits.
+    `lock_ms` is the column's bytes, since no number of ours has exactly its digits; `retries` is the server's text.
     """
 
     run_id: int
@@ -46,6 +46,7 @@ class BatchRow:
     head: bytes | None
     written_at: datetime
     lock_ms: bytes | None
+    retries: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,8 @@ def run_head(batches: Iterable[BatchRow]) -> bytes:
     running = hashlib.sha256()
     for batch in batches:
         place = [batch.run_pass, batch.after_number, batch.through_number]
-        running.update(_hash([*place, _hex(batch.head), _hex(batch.lock_ms), _instant(batch.written_at)]))
+        end = [_hex(batch.head), _hex(batch.lock_ms), _instant(batch.written_at), batch.retries]
+        running.update(_hash([*place, *end]))
     return running.digest()
 
 

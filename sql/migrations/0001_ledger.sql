@@ -697,10 +697,11 @@ $$;
 CREATE FUNCTION cleanup.run_head(of_run bigint) RETURNS bytea LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
     SELECT sha256(coalesce(string_agg(
-               sha256(convert_to(format('[%s,%s,%s,%s,%s,"%s"]', b.pass, b.after_number, b.through_number,
+               sha256(convert_to(format('[%s,%s,%s,%s,%s,"%s",%s]', b.pass, b.after_number, b.through_number,
                                         coalesce('"' || encode(b.head, 'hex') || '"', 'null'),
                                         coalesce('"' || encode(float4send(b.lock_ms), 'hex') || '"', 'null'),
-                                        cleanup.spelled_instant(b.written_at)), 'UTF8')),
+                                        cleanup.spelled_instant(b.written_at),
+                                        coalesce(to_json(b.retries::text)::text, 'null')), 'UTF8')),
                ''::bytea ORDER BY b.pass, b.after_number), ''))
       FROM cleanup.batch AS b WHERE b.run_id = of_run
 $$;

@@ -44,7 +44,7 @@ SELECT s.restored_at, s.restored_by, s.log_rows
 -- Everything that a batch's head was made of, but for its log rows. Of the links that stayed in conflict, those whose
 -- value this batch settled: another pass may have covered the same range.
 SELECT b.run_id, b.pass, b.after_number, b.through_number, b.chunk_number, b.attempt, b.lane, b.findings, b.outcomes,
-       b.span_outcomes, b.edited, b.log_rows, b.head, b.written_at, float4send(b.lock_ms),
+       b.span_outcomes, b.edited, b.log_rows, b.head, b.written_at, float4send(b.lock_ms), b.retries::text,
        (SELECT coalesce(jsonb_agg(jsonb_build_array(o.finding_number, o.outcome, o.detail) ORDER BY o.finding_number), '[]')
           FROM cleanup.outcome AS o
          WHERE o.run_id = b.run_id AND o.pass = b.pass

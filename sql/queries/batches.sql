@@ -34,7 +34,7 @@ SELECT coalesce(max(b.through_number), %(after_number)s) FROM cleanup.batch AS b
 -- name: rows
 -- The batches in order, for the head of the run and for its proof.
 SELECT run_id, pass, after_number, through_number, chunk_number, attempt, lane, findings, outcomes, span_outcomes, edited,
-       log_rows, head, written_at, float4send(lock_ms)
+       log_rows, head, written_at, float4send(lock_ms), retries::text
   FROM cleanup.batch WHERE run_id = %(run_id)s ORDER BY pass, after_number;
 
 -- name: totals

@@ -147,6 +147,8 @@ def flipped(column: str, kind: str) -> str:
             return f"{column} + (1 - 2 * {odd}) * interval '1 microsecond'"
         case "jsonb":
             first = f"(SELECT min(k) FROM jsonb_object_keys({column}) AS k)"
-            return f"jsonb_set({column}, ARRAY[{first}], to_jsonb(({column} ->> {first})::int # 1))"
+            turned = f"jsonb_set({column}, ARRAY[{first}], to_jsonb(({column} ->> {first})::int # 1))"
+            # Where there is none, it is the bit that says so.
+            return f"coalesce({turned}, '{{\"conflict\": 1}}')"
         case other:
             raise AssertionError(f"no way to turn a bit of {other}")

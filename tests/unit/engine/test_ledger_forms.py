@@ -89,7 +89,7 @@ CONTENT: Final = BatchContent(
     [(14, 0, "not_found")],
     [13],
 )
-BATCH: Final = BatchRow(1, 0, 10, 20, 1, 1, 0, 3, {}, {}, 0, 1, b"head", AT, b"ms")
+BATCH: Final = BatchRow(1, 0, 10, 20, 1, 1, 0, 3, {}, {}, 0, 1, b"head", AT, b"ms", None)
 
 
 def chained(*numbers: int) -> bytes:
@@ -190,6 +190,7 @@ def test_a_runs_head_tells_the_order_and_content_of_its_batches() -> None:
         [replace(BATCH, head=None)],
         [replace(BATCH, written_at=LATER)],
         [replace(BATCH, lock_ms=b"s")],
+        [replace(BATCH, retries='{"conflict": 1}')],
     ]
     assert len({run_head(batches) for batches in runs}) == len(runs)
 
