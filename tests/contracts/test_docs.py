@@ -23,7 +23,8 @@ ALL_PAGES: Final = [ROOT / "README.md", *PAGES]
 
 # Pages to look something up in; every other one answers a question, always in the same parts.
 REFERENCES: Final = {
-    "README", "archive-format", "error-codes", "events", "glossary", "limits", "link-recognition", "metrics"
+    "README", "archive-format", "error-codes", "events", "glossary", "limits", "link-recognition", "metrics",
+    "speed",
 }  # fmt: skip
 PARTS: Final = ["When", "Check first", "Do", "Expect to see", "Undo", "If it fails"]
 LINES_AT_MOST: Final = 85
