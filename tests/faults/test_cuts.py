@@ -1,6 +1,7 @@
 """Connections cut at a COMMIT: whether it took effect, the job finds out from the ledger, and writes nothing twice."""
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,18 +35,16 @@ STEP: Final = {
 
 @dataclass(slots=True)
 class Scissors:
-    """Cuts the first transaction of each kind, and then every so many of them."""
+    """Cuts the first transaction of each kind, and then every so many of that kind, however kinds take turns."""
 
     moment: Moment
-    every: int = 9
-    seen: set[frozenset[str]] = field(default_factory=set)
-    commits: int = 0
+    every: int = 7
+    seen: Counter[frozenset[str]] = field(default_factory=Counter)
 
     def __call__(self, commit: Commit) -> Moment | None:
-        self.commits += 1
-        is_new = commit.queries not in self.seen
-        self.seen.add(commit.queries)
-        return self.moment if is_new or self.commits % self.every == 0 else None
+        before = self.seen[commit.queries]
+        self.seen[commit.queries] += 1
+        return self.moment if before % self.every == 0 else None
 
 
 @heavy
