@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 import psutil
+import psycopg
 import pytest
 
 from tests.faults.conftest import MakeSite, heavy
@@ -209,14 +210,26 @@ def test_the_chunks_of_a_killed_job_are_taken_up_at_once(make_site: MakeSite, fa
     """The lease lasts an hour in these tests: whoever waited for its end would not come to an end."""
     work = Work(make_site(ROWS, PACE), verb, faults, "SIGKILL of job and lanes that hold chunks")
     site = work.site
-    ledger = "SELECT plan_id AS what, state, attempt FROM cleanup.chunk"
+    table = "cleanup.chunk" if verb == "plan" else "cleanup.run_chunk"
+    ledger = f"SELECT state, attempt FROM {table}"
     if verb != "plan":
-        ledger = f"SELECT run_id AS what, state, attempt FROM cleanup.run_chunk WHERE run_id > {work.run_before}"
+        ledger += f" WHERE run_id > {work.run_before}"
     held = f"SELECT count(*) FROM ({ledger}) AS c WHERE state = 'claimed'"
     process = work.start()
-    wait_for("a claimed chunk", lambda: site.number(held) > 0, process=process)
-    process.kill()
-    assert site.number(held) > 0, "the kill came too late"
+    with psycopg.connect(site.dsn, application_name="keeper") as keeper:
+
+        def is_claimed() -> bool:
+            # What is found claimed under this lock stays so: nobody can finish it.
+            keeper.execute(f"LOCK TABLE {table} IN SHARE MODE".encode())
+            if keeper.execute(held.encode()).fetchone() != (0,):
+                return True
+            keeper.rollback()
+            return False
+
+        wait_for("a claimed chunk", is_claimed, process=process)
+        process.kill()
+        keeper.rollback()
+    assert site.number(held) > 0
     work.run_again()
     assert site.number(held) == 0
     assert site.number(f"SELECT max(attempt) FROM ({ledger}) AS c") == 2

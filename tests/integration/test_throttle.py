@@ -117,6 +117,8 @@ def test_a_prepared_transaction_holds_the_run(own_server: Server, make_site: Mak
     site = make_site(own_server.dsn(), throttle(long_transaction_seconds=1))
     plan = site.approved_plan()
     site.do("BEGIN", "CREATE TABLE left_behind ()", "PREPARE TRANSACTION 'forgotten'")
+    old = "SELECT count(*) FROM pg_prepared_xacts WHERE now() - prepared > interval '1.5 s'"
+    wait_for("an old one", lambda: site.number(old) == 1)
     process = site.start("apply", str(plan))
     assert "(prepared transaction forgotten)" in held(site, process, "long_transaction")
     site.do("ROLLBACK PREPARED 'forgotten'")
