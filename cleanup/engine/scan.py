@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -12,7 +13,7 @@ from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, refusal_of
 from cleanup.engine.scan_counts import ScanCounts, SpanClass
-from cleanup.engine.spans import encode_spans, said_hash, value_hash
+from cleanup.engine.spans import encode_spans, finding_hash, value_hash
 from cleanup.links.prefilter import Prefilter
 from cleanup.links.spans import Recognition, Span
 
@@ -94,35 +95,23 @@ class Scanner:
         self, number: int, row: ScannedRow, column: TextColumn, text: str, recognition: Recognition
     ) -> Finding:
         refusal = refusal_of(column, text, recognition) if row.scope is Scope.HISTORICAL else None
-        changes = any(span.decision.changes_text for span in recognition.spans)
-        actionable = refusal is None and row.scope is Scope.HISTORICAL and changes
-        scope, content_hash, spans = row.scope.stored, value_hash(text), encode_spans(recognition.spans)
-        signed = said_hash(
-            self._target.table.name,
-            column.name,
-            key=row.key,
-            scope=scope,
-            actionable=actionable,
-            refusal=refusal,
-            created_at=row.created_at,
-            author=row.author,
-            value_hash=content_hash,
-            spans=spans,
-        )
-        return Finding(
+        finding = Finding(
             finding_number=number,
             leaf_number=self._target.leaf_number,
             column_number=column.number,
-            scope=scope,
-            actionable=actionable,
+            scope=row.scope.stored,
+            actionable=refusal is None
+            and row.scope is Scope.HISTORICAL
+            and any(span.decision.changes_text for span in recognition.spans),
             refusal=refusal,
             key=row.key,
             created_at=row.created_at,
             author=row.author,
-            value_hash=content_hash,
-            finding_hash=signed,
-            spans=spans,
+            value_hash=value_hash(text),
+            finding_hash=b"",
+            spans=encode_spans(recognition.spans),
         )
+        return replace(finding, finding_hash=finding_hash(self._target.table.name, column.name, finding))
 
 
 def _count(row: ScannedRow, column: TextColumn, recognition: Recognition, counts: ScanCounts) -> None:

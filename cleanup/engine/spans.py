@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TypeAlias
 
 from cleanup.compact_json import compact_json
@@ -66,46 +65,18 @@ def value_hash(text: str | None) -> bytes:
 
 
 def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
-    """The hash of a finding that has been read: what `said_hash` makes of its parts."""
-    return said_hash(
-        table_name,
-        column_name,
-        key=finding.key,
-        scope=finding.scope,
-        actionable=finding.actionable,
-        refusal=finding.refusal,
-        created_at=finding.created_at,
-        author=finding.author,
-        value_hash=finding.value_hash,
-        spans=finding.spans,
-    )
-
-
-def said_hash(
-    table_name: str,
-    column_name: str,
-    *,
-    key: Sequence[str],
-    scope: str,
-    actionable: bool,
-    refusal: str | None,
-    created_at: datetime | None,
-    author: str | None,
-    value_hash: bytes,
-    spans: str,
-) -> bytes:
     """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger."""
     content = [
         table_name,
-        list(key),
+        list(finding.key),
         column_name,
-        scope,
-        actionable,
-        refusal,
-        created_at.isoformat() if created_at else None,
-        author,
-        value_hash.hex(),
-        spans,
+        finding.scope,
+        finding.actionable,
+        finding.refusal,
+        finding.created_at.isoformat() if finding.created_at else None,
+        finding.author,
+        finding.value_hash.hex(),
+        finding.spans,
     ]
     return hashlib.sha256(compact_json(content).encode()).digest()
 
