@@ -96,7 +96,7 @@ class Event(Enum):
     BATCH_FOUND_DONE = Entry(
         "batch.found_done",
         "A batch is written already: its commit's answer was lost, or another attempt was quicker.",
-        log="after_number",
+        log="",
     )
     BATCH_TOO_LONG = Entry(
         "batch.too_long",

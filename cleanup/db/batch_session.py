@@ -1,9 +1,7 @@
 """The transaction of one batch: two round trips, or row by row where the database refuses some of the rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
 from types import TracebackType
 from typing import Final, Self
 
@@ -11,115 +9,30 @@ import psycopg
 
 from cleanup.config import TriggerPolicy
 from cleanup.db.arrays import BytesArray, IntegerArray, TextArray
-from cleanup.db.batches import Settlement, opening_parameters, settling_parameters
-from cleanup.db.change_log import LogEntry, adding_parameters, adding_statement
+from cleanup.db.batch_exchange import (
+    BatchDone,
+    BatchGone,
+    BatchRange,
+    BatchRefused,
+    BatchTooLong,
+    Ledgering,
+    LockedRow,
+    Opening,
+    RowRefused,
+    RowWrite,
+)
+from cleanup.db.batches import opening_parameters, settling_parameters
+from cleanup.db.change_log import adding_parameters, adding_statement
 from cleanup.db.connection import Connection, Limits, local_settings
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.retry import is_refusal, is_too_long
-from cleanup.db.run_chunks import RunChunk
-from cleanup.db.tables import Fingerprint, TextColumn
+from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Key, Scope, Target
 
 # The batch's rows are found by key, one index look-up each: a hash join would read the whole table.
 _BY_INDEX: Final = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
 # Triggers that are not ENABLE ALWAYS stay silent; local, and allowed to roles that were granted it alone.
 _WITHOUT_TRIGGERS: Final = {"session_replication_role": "replica"}
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRange:
-    """Which findings a batch covers, and for which lane; a rollback's are those of its source run."""
-
-    run_id: int
-    plan_id: int
-    source_run_id: int | None
-    chunk: RunChunk
-    after_number: int
-    through_number: int
-    lane: int
-    findings: int
-    revision: int
-    # How often it was tried before, by cause.
-    retries: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LockedRow:
-    """A row under our lock, as it is now; `texts` are in the order of the configured columns."""
-
-    scope: Scope
-    texts: tuple[str | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What the first round trip brought: rows by their place in the batch, the table's fingerprint, and the
-    server's clock once the rows were locked."""
-
-    rows: dict[int, LockedRow]
-    missing_but_there: frozenset[int]
-    fingerprint: Fingerprint | None
-    locked_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class RowWrite:
-    """New values of one row: by column number the text and its expected hash, both None for NULL."""
-
-    key: Key
-    values: Mapping[int, tuple[str | None, bytes | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class RowRefused:
-    """The database would not have the row as computed; nothing of it was written."""
-
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class UnchangedFinding:
-    """A finding that the batch leaves as it is, and why."""
-
-    finding_number: int
-    outcome: str
-    detail: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LinkConflict:
-    """One link that a rollback leaves as it is, and why."""
-
-    finding_number: int
-    link_number: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ledgering:
-    """Everything that a batch writes beside the posts."""
-
-    entries: Sequence[LogEntry]
-    unchanged: Sequence[UnchangedFinding]
-    deferred: Sequence[int]
-    conflicts: Sequence[LinkConflict]
-    settlement: Settlement
-
-
-class BatchGone(Exception):
-    """The chunk is another lane's by now, or the run is not running any more."""
-
-
-class BatchDone(Exception):
-    """Another attempt, perhaps our own before its answer was lost, has done this batch."""
-
-
-class BatchTooLong(Exception):
-    """The server ended the batch for holding its locks too long; nothing of it was written, unless it is done."""
-
-
-class BatchRefused(Exception):
-    """The database refuses or alters some row of the batch; nothing of it was written."""
 
 
 class BatchSession:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cleanup.db.batch_session import LockedRow
+from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.change_log import NULL_HASH
 from cleanup.db.connection import Connection
 from cleanup.db.targets import Key, Scope, Target

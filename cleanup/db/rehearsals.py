@@ -7,7 +7,8 @@ from typing import Final
 import psycopg
 from psycopg.rows import TupleRow, args_row
 
-from cleanup.db.batch_session import BatchRange, BatchSession, Ledgering, Opening, RowWrite, UnchangedFinding
+from cleanup.db.batch_exchange import BatchRange, Ledgering, Opening, RowWrite, UnchangedFinding
+from cleanup.db.batch_session import BatchSession
 from cleanup.db.connection import Connection, Limits
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.run_chunks import RunChunk

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from cleanup.db.batch_session import LockedRow
+from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.findings import Finding
 from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic
 
-from cleanup.db.batch_session import (
+from cleanup.db.batch_exchange import (
     BatchRange,
-    BatchSession,
     Ledgering,
     LinkConflict,
     Opening,
@@ -17,6 +16,7 @@ from cleanup.db.batch_session import (
     RowWrite,
     UnchangedFinding,
 )
+from cleanup.db.batch_session import BatchSession
 from cleanup.db.batches import Settlement
 from cleanup.db.change_log import LogEntry
 from cleanup.db.tables import Fingerprint

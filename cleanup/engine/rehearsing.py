@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from cleanup.db.batch_session import BatchDone, BatchGone, BatchRange, BatchRefused, BatchTooLong
+from cleanup.db.batch_exchange import BatchDone, BatchGone, BatchRange, BatchRefused, BatchTooLong
 from cleanup.db.batches import Settlement
 from cleanup.db.chunks import actionable_findings
 from cleanup.db.connection import SCAN_LIMITS, Connection

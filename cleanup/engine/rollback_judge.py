@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from cleanup.db.batch_session import LockedRow
+from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.change_log import NULL_HASH, LogRow
 from cleanup.db.selection import Selection
 from cleanup.db.tables import TextColumn

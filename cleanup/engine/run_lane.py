@@ -8,7 +8,8 @@ from enum import Enum, auto
 from typing import Final, Generic, Protocol
 
 from cleanup.config import Pace
-from cleanup.db.batch_session import BatchDone, BatchGone, BatchRange, BatchRefused, BatchSession, BatchTooLong
+from cleanup.db.batch_exchange import BatchDone, BatchGone, BatchRange, BatchRefused, BatchTooLong
+from cleanup.db.batch_session import BatchSession
 from cleanup.db.batches import Settlement, checkpoint
 from cleanup.db.connection import Connection, Limits
 from cleanup.db.database import Database
@@ -257,7 +258,7 @@ class RunLane(Generic[SomeItem]):
             return _After.SENT_BACK
         except BatchDone:
             # Its commit's answer was lost, or another attempt at the chunk was quicker.
-            tell(Event.BATCH_FOUND_DONE, after_number=position)
+            tell(Event.BATCH_FOUND_DONE)
             return _After.DONE_BEFORE
         elapsed_ms = (time.monotonic() - started) * 1000
         if not one_by_one:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Final, Protocol, TypeVar
 
-from cleanup.db.batch_session import LockedRow
+from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.targets import Key
 from cleanup.links.edits import Edit
 

@@ -3,6 +3,7 @@
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,11 +15,10 @@ from typing import Final, Self
 import psycopg
 
 from cleanup.demo.server import PORT
-from tests.plugins.wire import application_of, messages, statement_of
+from tests.plugins.wire import application_of, messages, queries_of, statement_of
 
 _COMMIT: Final = re.compile(rb"\s*(?:/\*.*?\*/\s*)?COMMIT\b", re.IGNORECASE)
 _BEGIN: Final = re.compile(rb"\s*(?:/\*.*?\*/\s*)?BEGIN\b", re.IGNORECASE)
-_NAMED: Final = re.compile(rb"cleanup:([a-z_]+\.[a-z_]+)")
 
 
 class Moment(Enum):
@@ -50,8 +50,16 @@ class Cut:
 Decide = Callable[[Commit], Moment | None]
 
 
+def let_through(_: Commit) -> None:
+    """Cut at no COMMIT: a proxy that only counts."""
+
+
 class Proxy:
-    """Listens on the loopback for as long as the `with` lasts, and asks `decide` about every COMMIT."""
+    """Listens on the loopback for as long as the `with` lasts, and asks `decide` about every COMMIT.
+
+    Counts by the application names of its connections: `round_trips`, how often the server was waited for, and
+    `statements`, how often each named query was sent.
+    """
 
     def __init__(self, server_dsn: str, decide: Decide) -> None:
         self._server = Path(str(psycopg.conninfo.conninfo_to_dict(server_dsn)["host"])) / f".s.PGSQL.{PORT}"
@@ -64,6 +72,8 @@ class Proxy:
         port = self._listener.getsockname()[1]
         self.cuts: list[Cut] = []
         self.refused = 0
+        self.round_trips: Counter[str] = Counter()
+        self.statements: dict[str, Counter[str]] = {}
         self.dsn = psycopg.conninfo.make_conninfo(
             server_dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable"
         )
@@ -177,7 +187,9 @@ class _Link:
             if kind == b"":
                 self.application = application_of(message)
             text = statement_of(kind, message)
-            queries.update(name.decode() for name in _NAMED.findall(text))
+            named = queries_of(text)
+            queries.update(named)
+            self.proxy.statements.setdefault(self.application, Counter()).update(named)
             if _BEGIN.match(text):
                 queries.clear()
             if _COMMIT.match(text):
@@ -193,6 +205,8 @@ class _Link:
 
     def _to_client(self) -> None:
         for kind, message in messages(self.server, has_startup=False):
+            # ReadyForQuery: whatever was sent before it has been waited for.
+            self.proxy.round_trips[self.application] += kind == b"Z"
             cut = self.pending
             if cut is None or cut.moment is Moment.ABANDONED:
                 self.client.sendall(message)

@@ -16,7 +16,8 @@ from typing import TypeVar
 import psycopg
 import pytest
 
-from cleanup.db.batch_session import BatchSession, Ledgering, Opening, RowWrite
+from cleanup.db.batch_exchange import Ledgering, Opening, RowWrite
+from cleanup.db.batch_session import BatchSession
 from cleanup.db.connection import Connection as OurConnection
 from cleanup.db.selection import Selection
 from cleanup.db.targets import Key

@@ -2,14 +2,12 @@
 
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.faults.jobs import Pace, Site, new_site, slow_updates, wait_for
+from tests.faults.jobs import Pace, Site, slow_updates, wait_for
 from tests.integration.asking import ask, events, in_the_middle, lanes_at_the_gate, planned
-from tests.integration.jobs import subprocess_environment
+from tests.integration.conftest import MakeSite
 
 REFUSED = 1
 INTERRUPTED = 4
@@ -18,15 +16,12 @@ PACE = Pace(lanes=2, chunk_rows=20, batch_rows_max=8)
 
 
 @pytest.fixture
-def site(database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(database_dsn: str, make_site: MakeSite) -> Site:
     """A site whose runs take a while, so that there is a middle to act in."""
-    for name, value in subprocess_environment().items():
-        monkeypatch.setenv(name, value)
-    made = new_site(database_dsn, tmp_path, ROWS, PACE)
+    made = make_site(database_dsn, rows=ROWS, pace=PACE)
     for table in ("note", "note_archive", "comment"):
         slow_updates(made, table, 5)
-    yield made
-    made.close()
+    return made
 
 
 @pytest.mark.parametrize("verb", ["apply", "rollback"])

@@ -4,20 +4,17 @@ import json
 import re
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cleanup.report.metrics_model import Metric
-from tests.faults.jobs import Process, Site, new_site, wait_for
+from tests.faults.jobs import Process, wait_for
 from tests.integration.asking import ask
-from tests.integration.jobs import subprocess_environment
+from tests.integration.conftest import MakeSite
 from tests.integration.watched import (
     LANES,
     ONE_OLD_TRANSACTION,
-    PACE,
     build_gate,
     closed_gate,
     old_transaction,
@@ -25,26 +22,8 @@ from tests.integration.watched import (
 )
 from tests.plugins.servers import WHEEL_MAJOR
 
-MakeSite = Callable[..., Site]
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 on_one_version = pytest.mark.parametrize("major", [WHEEL_MAJOR], ids=["pg18"], indirect=True)
-
-
-@pytest.fixture
-def make_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
-    for name, value in subprocess_environment().items():
-        monkeypatch.setenv(name, value)
-    made: list[Site] = []
-
-    def make(dsn: str, config: str = "", rows: int = 30) -> Site:
-        made.append(new_site(dsn, tmp_path, rows, PACE))
-        with made[-1].config.open("a", encoding="utf-8") as file:
-            file.write(config)
-        return made[-1]
-
-    yield make
-    for site in made:
-        site.close()
 
 
 def read(text: str) -> Values:

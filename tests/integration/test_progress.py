@@ -5,19 +5,17 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-from tests.faults.jobs import Site, new_site
-from tests.integration.jobs import REPOSITORY, subprocess_environment
+from tests.faults.jobs import Site
+from tests.integration.conftest import MakeSite
+from tests.integration.jobs import REPOSITORY
 from tests.integration.terminals import COLUMNS, Terminal
 from tests.integration.watched import (
     LANES,
     ONE_OLD_TRANSACTION,
-    PACE,
     build_gate,
     closed_gate,
     old_transaction,
@@ -25,26 +23,8 @@ from tests.integration.watched import (
 )
 from tests.plugins.servers import WHEEL_MAJOR
 
-MakeSite = Callable[..., Site]
 # A bar is the same on every version.
 pytestmark = pytest.mark.parametrize("major", [WHEEL_MAJOR], ids=["pg18"], indirect=True)
-
-
-@pytest.fixture
-def make_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
-    for name, value in subprocess_environment().items():
-        monkeypatch.setenv(name, value)
-    made: list[Site] = []
-
-    def make(dsn: str, config: str = "", rows: int = 30) -> Site:
-        made.append(new_site(dsn, tmp_path, rows, PACE))
-        with made[-1].config.open("a", encoding="utf-8") as file:
-            file.write(config)
-        return made[-1]
-
-    yield make
-    for site in made:
-        site.close()
 
 
 def on_terminal(site: Site, *words: str) -> Terminal:

@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import psutil
 import psycopg
 import pytest
 
 from cleanup.cli import VERBS
-from tests.faults.jobs import Pace, Process, Site, new_site, wait_for
+from tests.faults.jobs import DEADLINE_SECONDS, Pace, Process, Site, wait_for
 from tests.integration.asking import begin
-from tests.integration.jobs import subprocess_environment
+from tests.integration.conftest import MakeSite
+from tests.integration.watched import build_gate, closed_gate, wait_at_gate
 from tests.plugins.servers import WHEEL_MAJOR
 
 INTERRUPTED: Final = 4
@@ -36,28 +38,37 @@ SESSION: Final = (
     ("log", "1", "--export", "archive"),
     ("purge", "1", "--force", "--reason", "CHG-2"),
 )
-# What is asked of a run that is open is over in one statement; the two others have no run to hold.
-HELD_ELSEWHERE: Final = {"pause", "resume", "cancel", "set", "explain", "demo"}
+# What is asked of a run that is open; the last one ends it.
+ASKED: Final = (
+    ("pause", "1", "--reason", "CHG-3"),
+    ("set", "1", "pace.lanes=2", "--reason", "CHG-3"),
+    ("resume", "1"),
+    ("cancel", "1", "--reason", "CHG-3"),
+)
+# Neither meets a ledger that somebody else could hold.
+WITHOUT_LEDGER: Final = {"explain", "demo"}
 # Takes part in neither: one waits for another `init`, the others for what they read first.
 _KEEP: Final = {
     "init": "SELECT pg_advisory_lock(hashtextextended('cleanup.init', 0))",
     "check": "LOCK TABLE note IN ACCESS EXCLUSIVE MODE",
 }
-_WITHOUT_CONFIG: Final = {"init", "status", "log", "purge"}
+_WITHOUT_CONFIG: Final = {"init", "status", "log", "purge", "pause", "set", "resume", "cancel"}
 _WAITS: Final = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND application_name LIKE 'cleanup %%' AND wait_event_type = 'Lock'"
 )
+on_one_version = pytest.mark.parametrize("major", [WHEEL_MAJOR], ids=["pg18"], indirect=True)
 
 
 @pytest.fixture
-def site(database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    for name, value in subprocess_environment().items():
-        monkeypatch.setenv(name, value)
+def pace() -> Pace:
+    return Pace(lanes=1)
+
+
+@pytest.fixture
+def site(database_dsn: str, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Site:
     monkeypatch.chdir(tmp_path)
-    made = new_site(database_dsn, tmp_path, 12, Pace(lanes=1))
-    yield made
-    made.close()
+    return make_site(database_dsn, rows=12)
 
 
 @contextlib.contextmanager
@@ -80,25 +91,61 @@ def start(site: Site, words: list[str]) -> Process:
     return (begin if words[0] in _WITHOUT_CONFIG else Site.start)(site, *words)
 
 
-@pytest.mark.parametrize("major", [WHEEL_MAJOR], ids=["pg18"], indirect=True)
+def end_while_it_waits(site: Site, given: list[str]) -> None:
+    """Let a verb wait, end it by SIGTERM, and give the same command once more."""
+    with kept_waiting(site, given[0]):
+        process = start(site, given)
+        wait_for(f"{given} to wait", lambda: site.number(_WAITS) > 0, process=process)
+        process.signal(signal.SIGTERM)
+        ended = process.end()
+    assert ended.status == INTERRUPTED, f"{given}\n{ended.out}\n{ended.err}"
+    assert "HINT: " in ended.err, given
+    assert "Traceback" not in ended.err, given
+    again = start(site, given).end()
+    assert again.status == 0, f"{given}\n{again.out}\n{again.err}"
+
+
+def test_every_verb_is_ended_by_one_of_these_tests() -> None:
+    assert {words[0] for words in (*SESSION, *ASKED)} | WITHOUT_LEDGER == set(VERBS)
+
+
+@on_one_version
 def test_sigterm_ends_every_verb_and_the_same_command_completes_it(site: Site) -> None:
-    assert {words[0] for words in SESSION} | HELD_ELSEWHERE == set(VERBS)
     for words in SESSION:
-        given = words_of(site, words)
-        with kept_waiting(site, words[0]):
-            process = start(site, given)
-            wait_for(f"{words} to wait", lambda: site.number(_WAITS) > 0, process=process)
-            process.signal(signal.SIGTERM)
-            ended = process.end()
-        assert ended.status == INTERRUPTED, f"{words}\n{ended.out}\n{ended.err}"
-        assert "HINT: " in ended.err, words
-        assert "Traceback" not in ended.err, words
-        again = start(site, given).end()
-        assert again.status == 0, f"{words}\n{again.out}\n{again.err}"
+        end_while_it_waits(site, words_of(site, words))
     assert site.rows("SELECT kind, state FROM cleanup.run ORDER BY run_id") == [
         ("apply", "finished"),
         ("rollback", "finished"),
     ]
+
+
+@on_one_version
+def test_sigterm_ends_what_is_asked_of_an_open_run(site: Site) -> None:
+    build_gate(site)
+    plan = site.approved_plan()
+    with closed_gate(site):
+        process = site.start("apply", str(plan))
+        wait_at_gate(site, process)
+        process.kill()
+    for words in ASKED:
+        end_while_it_waits(site, list(words))
+    assert site.rows("SELECT state FROM cleanup.run") == [("cancelled",)]
+
+
+def test_sigterm_ends_the_demo_and_its_server() -> None:
+    command = [sys.executable, "-m", "cleanup", "demo", "--rows", "100"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert any(b"embedded PostgreSQL" in line for line in process.stdout)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert "postgres" in {child.name() for child in children}
+        process.terminate()
+        _, said = process.communicate()
+    assert process.returncode == INTERRUPTED
+    assert b"HINT: " in said
+    assert b"Traceback" not in said
+    _, alive = psutil.wait_procs(children, timeout=DEADLINE_SECONDS)
+    assert alive == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)

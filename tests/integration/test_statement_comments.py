@@ -1,38 +1,18 @@
 """Whoever looks at the server's sessions or statements sees which query of which run each is."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
-import pytest
 
 from cleanup.demo.server import Server
-from tests.faults.jobs import Site, new_site, wait_for
-from tests.integration.jobs import subprocess_environment
-from tests.integration.watched import LANES, PACE, build_gate, closed_gate, wait_at_gate
-
-MakeSite = Callable[[str], Site]
+from tests.faults.jobs import wait_for
+from tests.integration.conftest import MakeSite
+from tests.integration.watched import LANES, build_gate, closed_gate, wait_at_gate
 
 _SESSIONS = (
     "SELECT application_name, state, query FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name LIKE 'cleanup %' ORDER BY 1"
 )
-
-
-@pytest.fixture
-def make_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
-    for name, value in subprocess_environment().items():
-        monkeypatch.setenv(name, value)
-    made: list[Site] = []
-
-    def make(dsn: str) -> Site:
-        made.append(new_site(dsn, tmp_path, 30, PACE))
-        return made[-1]
-
-    yield make
-    for site in made:
-        site.close()
 
 
 def test_a_session_names_run_and_lane_and_its_statement_query_and_run(database_dsn: str, make_site: MakeSite) -> None:

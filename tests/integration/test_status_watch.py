@@ -3,19 +3,18 @@
 import json
 import re
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.jobs import Site, new_site, wait_for
+from tests.faults.jobs import wait_for
 from tests.integration.asking import ask, begin
-from tests.integration.jobs import Job, subprocess_environment
+from tests.integration.conftest import MakeSite
+from tests.integration.jobs import Job
 from tests.integration.terminals import Terminal
 from tests.integration.watched import (
     LANES,
     ONE_OLD_TRANSACTION,
-    PACE,
     build_gate,
     closed_gate,
     old_transaction,
@@ -23,26 +22,8 @@ from tests.integration.watched import (
 )
 from tests.plugins.servers import WHEEL_MAJOR
 
-MakeSite = Callable[..., Site]
 QUICKLY = ("--every", "0.2")
 on_one_version = pytest.mark.parametrize("major", [WHEEL_MAJOR], ids=["pg18"], indirect=True)
-
-
-@pytest.fixture
-def make_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
-    for name, value in subprocess_environment().items():
-        monkeypatch.setenv(name, value)
-    made: list[Site] = []
-
-    def make(dsn: str, config: str = "", rows: int = 30) -> Site:
-        made.append(new_site(dsn, tmp_path, rows, PACE))
-        with made[-1].config.open("a", encoding="utf-8") as file:
-            file.write(config)
-        return made[-1]
-
-    yield make
-    for site in made:
-        site.close()
 
 
 def looks(text: str) -> list[dict[str, object]]:

@@ -14,33 +14,20 @@ import pytest
 from psycopg import sql
 
 from cleanup.demo.server import Server
-from tests.faults.jobs import Pace, Process, Site, new_site, slow_updates, wait_for
+from tests.faults.jobs import Pace, Process, Site, slow_updates, wait_for
 from tests.integration.asking import ask, clock, events, in_the_middle, lanes_at_the_gate, planned
-from tests.integration.jobs import subprocess_environment
+from tests.integration.conftest import MakeSite
 from tests.plugins.servers import WHEEL_MAJOR
 
 LANES = 2
 PACE = Pace(lanes=LANES, chunk_rows=20, batch_rows_max=8)
-MakeSite = Callable[..., Site]
 # What is the same on every version needs to be seen on one.
 on_one_version = pytest.mark.parametrize("major", [WHEEL_MAJOR], ids=["pg18"], indirect=True)
 
 
 @pytest.fixture
-def make_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
-    for name, value in subprocess_environment().items():
-        monkeypatch.setenv(name, value)
-    made: list[Site] = []
-
-    def make(dsn: str, config: str = "", pace: Pace = PACE, rows: int = 30) -> Site:
-        made.append(new_site(dsn, tmp_path, rows, pace))
-        with made[-1].config.open("a", encoding="utf-8") as file:
-            file.write(config)
-        return made[-1]
-
-    yield make
-    for site in made:
-        site.close()
+def pace() -> Pace:
+    return PACE
 
 
 def throttle(**settings: object) -> str:
@@ -135,7 +122,7 @@ GATE = (
 
 def test_a_queue_of_authors_behind_a_batch_holds_the_run(database_dsn: str, make_site: MakeSite) -> None:
     pace = Pace(lanes=LANES, chunk_rows=50, batch_rows_max=1, lock_timeout_ms=60_000, lock_target_ms=10_000)
-    site = make_site(database_dsn, throttle(lock_queue_sessions=1), pace)
+    site = make_site(database_dsn, throttle(lock_queue_sessions=1), pace=pace)
     site.do("TRUNCATE note_archive, comment", *GATE)
     plan = site.approved_plan()
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'author' AND wait_event_type = 'Lock'"

@@ -4,39 +4,35 @@ Counts per batch are slopes between two runs of the same plan's size, so that wh
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.faults.jobs import Pace, Site, new_site
-from tests.integration.jobs import subprocess_environment
-from tests.plugins.wire import WireTap
+from tests.faults.jobs import Pace, Site
+from tests.faults.proxy import Proxy, let_through
+from tests.integration.conftest import MakeSite
 
 ROWS: Final = 240
 # One lane, one chunk a leaf, and locks that nobody waits for: the number of batches is what `batch_rows_max` says.
 ONE_LANE: Final = {"lanes": 1, "chunk_rows": 10_000, "lock_target_ms": 10_000}
 MANY, FEW = Pace(batch_rows_max=4, **ONE_LANE), Pace(batch_rows_max=60, **ONE_LANE)
-MakeSite = Callable[[Pace], Site]
+
+
+MakeNotes = Callable[[Pace], Site]
 
 
 @pytest.fixture
-def make_site(database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
-    for name, value in subprocess_environment().items():
-        monkeypatch.setenv(name, value)
-    made: list[Site] = []
+def make_notes(database_dsn: str, make_site: MakeSite) -> MakeNotes:
+    """Make a site whose posts are all in one table."""
 
     def make(pace: Pace) -> Site:
-        site = new_site(database_dsn, tmp_path, ROWS, pace)
+        site = make_site(database_dsn, rows=ROWS, pace=pace)
         site.do("TRUNCATE comment, note_archive")
-        made.append(site)
         return site
 
-    yield make
-    for site in made:
-        site.close()
+    return make
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +45,14 @@ class Cost:
 
 
 def tapped(site: Site, verb: str, number: int) -> Cost:
-    """Run a verb through the tap, and see what its lane did."""
-    with WireTap(site.dsn) as tap:
-        ended = site.start(verb, str(number), through=tap.dsn).end()
+    """Run a verb through a proxy that only counts, and see what its lane did."""
+    with Proxy(site.dsn, let_through) as proxy:
+        ended = site.start(verb, str(number), through=proxy.dsn).end()
     assert ended.status == 0, ended.err
     run = site.last_run()
     lane = f"cleanup {verb} run {run} lane 1"
     batches = site.number("SELECT count(*) FROM cleanup.batch WHERE run_id = %s", run)
-    return Cost(batches, tap.round_trips[lane], tap.statements[lane])
+    return Cost(batches, proxy.round_trips[lane], proxy.statements[lane])
 
 
 # The statements of every batch. One UPDATE for each set of columns that its rows change: here title, body, or both.
@@ -70,8 +66,8 @@ ROUND_TRIPS: Final = {"apply": 2, "rollback": 3}
 
 
 @pytest.mark.parametrize("verb", ["apply", "rollback"])
-def test_a_batch_costs_so_many_round_trips_and_statements(make_site: MakeSite, verb: str) -> None:
-    site = make_site(MANY)
+def test_a_batch_costs_so_many_round_trips_and_statements(make_notes: MakeNotes, verb: str) -> None:
+    site = make_notes(MANY)
     costs: list[Cost] = []
     for pace in (MANY, FEW):
         site.set_pace(pace)
@@ -117,8 +113,8 @@ def rows_read(site: Site) -> Read:
     return Read(posts, ledger, by_index)
 
 
-def test_posts_are_read_by_index_ranges_alone(make_site: MakeSite) -> None:
-    site = make_site(Pace(lanes=1, chunk_rows=1_000, batch_rows_max=500))
+def test_posts_are_read_by_index_ranges_alone(make_notes: MakeNotes) -> None:
+    site = make_notes(Pace(lanes=1, chunk_rows=1_000, batch_rows_max=500))
     site.do(
         "TRUNCATE note",
         "INSERT INTO note SELECT n, 1, '2021-01-01', false, 't', 'https://item.taobao.com/item.htm?id=' || n"
@@ -148,9 +144,9 @@ def test_posts_are_read_by_index_ranges_alone(make_site: MakeSite) -> None:
         assert later.by_index - earlier.by_index <= 10 * findings
 
 
-def test_only_rows_that_hit_are_decoded(make_site: MakeSite) -> None:
+def test_only_rows_that_hit_are_decoded(make_notes: MakeNotes) -> None:
     """Five in a hundred have a link of ours, and as many one of others, which no prefilter may look at any closer."""
-    site = make_site(Pace(lanes=1))
+    site = make_notes(Pace(lanes=1))
     ours, of_others = "'https://item.taobao.com/item.htm?id='", "'https://example.com/'"
     link = f"CASE n % 20 WHEN 0 THEN {ours} WHEN 10 THEN {of_others} ELSE '' END"
     site.do(
@@ -163,9 +159,9 @@ def test_only_rows_that_hit_are_decoded(make_site: MakeSite) -> None:
     assert site.rows(f"{counts} FROM cleanup.chunk") == [(2000, 100, 100)]
 
 
-def test_a_changed_post_costs_so_many_bytes_of_log_and_wal(make_site: MakeSite) -> None:
+def test_a_changed_post_costs_so_many_bytes_of_log_and_wal(make_notes: MakeNotes) -> None:
     """Beside what the UPDATE itself writes: two hashes, a salt, a chain value, key, author, time, and the link."""
-    site = make_site(Pace(lanes=1, batch_rows_max=1_000))
+    site = make_notes(Pace(lanes=1, batch_rows_max=1_000))
     link = "https://item.taobao.com/item.htm?id=123456789012"
     site.do(
         "TRUNCATE note",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cleanup.config import Undated
-from cleanup.db.batch_session import LockedRow
+from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.findings import Finding
 from cleanup.db.tables import KeyColumn, Leaf, Table, TextColumn
 from cleanup.db.targets import Scope, Target

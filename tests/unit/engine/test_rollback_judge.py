@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cleanup.db.batch_session import LockedRow
+from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.change_log import LogRow
 from cleanup.db.selection import Selection
 from cleanup.db.tables import TextColumn
