@@ -1,7 +1,8 @@
 """`make bench`: every figure in one run on one embedded server, alternating, medians.
 
-ROWS (default 1,000,000), ROUNDS (3) and OUT (bench.json) are read from the environment. The server keeps its
-files where CLEANUP_SERVER_DIRECTORY says, else on the memory file system where they fit.
+ROWS (default 1,000,000), ROUNDS (3) and OUT (bench.json) are read from the environment; so is BASE, the OUT of a
+smaller run, with which time per row and memory are compared. The server keeps its files where CLEANUP_SERVER_DIRECTORY
+says, else on the memory file system where they fit.
 """
 
 import json
@@ -11,7 +12,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -139,9 +140,22 @@ class Bench:
             start = statistics.median(one.seconds for one in self.taken["start, nothing to plan"])
         return statistics.median(one.seconds for one in self.taken[name]) - start
 
-    def peak(self) -> int:
+    def peak_mib(self) -> float:
         """The most memory that any lane had."""
-        return max(one.lane_peak_bytes for taken in self.taken.values() for one in taken)
+        return max(one.lane_peak_bytes for taken in self.taken.values() for one in taken) / _MIB
+
+    def job_microseconds_per_row(self) -> float:
+        """Plan and apply, with two lanes."""
+        return (self.seconds("plan, 2 lanes") + self.seconds("apply, 2 lanes")) / self.rows * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What is compared between a run and a smaller one."""
+
+    rows: int
+    job_microseconds_per_row: float
+    peak_mib: float
 
 
 def figures(bench: Bench, felt: dict[str, Latency], hosts: tuple[float, float], lock_target_ms: int) -> list[Figure]:
@@ -161,7 +175,16 @@ def figures(bench: Bench, felt: dict[str, Latency], hosts: tuple[float, float], 
         Figure("authors' p99 during apply / without", felt["apply"].p99 / felt["nothing"].p99, 2.0, 1.5),
         Figure("longest wait of an author, ms", felt["apply"].longest, lock_target_ms + 100, lock_target_ms),
         Figure("plan with 1,000 hosts / with 10", (hosts[1] - start) / (hosts[0] - start), 1.15, 1.05),
-        Figure("peak memory of a lane, MiB", bench.peak() / _MIB, 150, 100),
+        Figure("peak memory of a lane, MiB", bench.peak_mib(), 150, 100),
+    ]
+
+
+def growth_figures(now: Growth, base: Growth) -> list[Figure]:
+    """What must not grow with the table."""
+    slope = now.job_microseconds_per_row / base.job_microseconds_per_row
+    return [
+        Figure(f"plan + apply a row, {now.rows:,} / {base.rows:,} posts", slope, 1.1, 1.0),
+        Figure(f"peak memory, {now.rows:,} / {base.rows:,} posts", now.peak_mib / base.peak_mib, 1.1, 1.0),
     ]
 
 
@@ -182,8 +205,12 @@ def main() -> None:
             bench.round()
         felt, hosts = bench.authors(), bench.hosts(folder)
         found = figures(bench, felt, hosts, lock_target_ms=250)
+        growth = Growth(rows, bench.job_microseconds_per_row(), bench.peak_mib())
+        if base := os.environ.get("BASE"):
+            earlier = Growth(**json.loads(Path(base).read_text(encoding="utf-8"))["growth"])
+            found += growth_figures(growth, earlier)
         raw = {
-            "rows": rows,
+            "growth": asdict(growth),
             "taken": {work: [asdict(one) for one in taken] for work, taken in bench.taken.items()},
             "authors": {work: asdict(latency) for work, latency in felt.items()},
             "hosts_seconds": hosts,
