@@ -13,6 +13,10 @@ _AUTHORITY_END: Final = "/?#"
 _AUTHORITY: Final = re.compile(r"[!$-.0-;=@-\[\]_a-z~]*+")
 _TAIL: Final = re.compile(rf"[{_URL}]*+")
 _ESCAPED_TAIL: Final = re.compile(rf"(?:[{_URL}]|\\/)*")
+# The same without #, which begins a fragment: no short host's token has one.
+_NO_FRAGMENT: Final = r"!$-;=?-\[\]_a-z~"
+_QUERY_TAIL: Final = re.compile(rf"[{_NO_FRAGMENT}]*+")
+_ESCAPED_QUERY_TAIL: Final = re.compile(rf"(?:[{_NO_FRAGMENT}]|\\/)*")
 _SLASHES: Final = re.compile(r"/*+")
 _ESCAPED_SLASHES: Final = re.compile(r"(?:\\/|/)*")
 _BRACED: Final = re.compile(rf"[{_URL}\"]*+")
@@ -100,12 +104,11 @@ class UrlReader:
         if scheme in ("http", "https"):
             host_start = _end_of(slashes, text, after, limit)
         host_end = _authority_end(text, host_start, limit)
-        cut = self._token_end(text[host_start:host_end], host_end, limit, escaped=escaped)
-        end = cut or self._tail_end(host_start, host_end, limit, _ESCAPED_TAIL if escaped else _TAIL)
+        end, cut = self._end(text[host_start:host_end], host_start, host_end, limit, escaped=escaped)
         host_end = min(host_end, end)
         rest = text[host_end:end]
         url = Url(scheme, text[host_start:host_end], rest.replace("\\/", "/") if escaped else rest)
-        return Extent(start, end, url, cut=cut > 0)
+        return Extent(start, end, url, cut=cut)
 
     def without_scheme(self, start: int, host_start: int, host_end: int, limit: int) -> Extent:
         """The URL whose host stands at `host_start`, with no scheme before it; `start` may take in `//`."""
@@ -116,22 +119,30 @@ class UrlReader:
         elif text.startswith(":", host_end, limit):
             port_end = _end_of(_PORT, text, host_end + 1, limit)
             authority_end = port_end if port_end > host_end + 1 else host_end
-        end = authority_end
-        cut = self._token_end(_plain_dots(text[host_start:authority_end]), authority_end, limit, escaped=False)
-        if cut:
-            end = cut
-        elif authority_end < limit and text[authority_end] in _AUTHORITY_END:
-            end = self._tail_end(host_start, authority_end, limit, _TAIL)
+        end, cut = authority_end, False
+        if authority_end < limit and text[authority_end] in _AUTHORITY_END:
+            authority = _plain_dots(text[host_start:authority_end])
+            end, cut = self._end(authority, host_start, authority_end, limit, escaped=False)
         authority_end = min(authority_end, end)
         url = Url("", _plain_dots(text[host_start:authority_end]), text[authority_end:end])
-        return Extent(start, end, url, cut=cut > 0)
+        return Extent(start, end, url, cut=cut)
 
-    def _token_end(self, authority: str, host_end: int, limit: int, *, escaped: bool) -> int:
-        """Where a short host's token of known length ends and text is glued to it, or 0.
+    def _end(self, authority: str, host_start: int, host_end: int, limit: int, *, escaped: bool) -> tuple[int, bool]:
+        """Where the URL ends, and whether it does so because text is glued to a token of known length.
 
-        Only a query may follow a token. It is looked for before the rest of the URL is read, so
+        Only a query may follow such a token. It is looked for before the rest of the URL is read, so
         that many tokens glued together cost no more than their length.
         """
+        token_end = self._token_end(authority, host_end, limit, escaped=escaped)
+        if not token_end:
+            return self._tail_end(host_start, host_end, limit, _ESCAPED_TAIL if escaped else _TAIL), False
+        if not self._text.startswith("?", token_end, limit):
+            return token_end, True
+        tail = _ESCAPED_QUERY_TAIL if escaped else _QUERY_TAIL
+        return self._tail_end(host_start, host_end, limit, tail), False
+
+    def _token_end(self, authority: str, host_end: int, limit: int, *, escaped: bool) -> int:
+        """Where a short host's token of known length ends, or 0 where none stands there."""
         text = self._text
         ahead = text[host_end : min(limit, host_end + _LONGEST_TOKEN)]
         ahead = ahead.replace("\\/", "/") if escaped else ahead
@@ -142,8 +153,6 @@ class UrlReader:
         run = _end_of(_ALNUM, ahead, len(path), len(ahead)) - len(path)
         for length in lengths:
             if run >= length:
-                if ahead.startswith("?", len(path) + length):
-                    return 0
                 end = host_end
                 for _ in range(len(path) + length):
                     end += 2 if text[end] == "\\" else 1

@@ -1,0 +1,31 @@
+"""Where a URL begins and ends: tokens of known length, broken schemes, what may stand before a host."""
+
+import pytest
+
+from cleanup.links.finder import Finder
+from tests.unit.links.stable import written
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("晒单 https://m.tb.cn/h.7Kq2WbX?sm=0f9e8d#春日穿搭#", ["https://m.tb.cn/h.7Kq2WbX?sm=0f9e8d"]),
+        ("m.tb.cn/h.7Kq2WbX?sm=0f9e8d#HU0077 快看", ["m.tb.cn/h.7Kq2WbX?sm=0f9e8d"]),
+        (
+            "https://e.tb.cn/h.Ru7cLm20Qe9TzXa?tk=Wd83KfPs1Nb#MF0012",
+            ["https://e.tb.cn/h.Ru7cLm20Qe9TzXa?tk=Wd83KfPs1Nb"],
+        ),
+        (r"https:\/\/m.tb.cn\/h.7Kq2WbX?sm=0f\/9e#春", [r"https:\/\/m.tb.cn\/h.7Kq2WbX?sm=0f\/9e"]),
+        ("https://m.tb.cn/h.7Kq2WbX?sm=0f!#春", ["https://m.tb.cn/h.7Kq2WbX?sm=0f"]),
+        ('https://m.tb.cn/h.7Kq2WbX?x={"c":"#fff"}&y=1#春', ['https://m.tb.cn/h.7Kq2WbX?x={"c":"#fff"}&y=1']),
+        ("m.tb.cn/h.7Kq2WbX?a=1#item.taobao.com/item.htm?id=31", ["m.tb.cn/h.7Kq2WbX?a=1"]),
+        (
+            "https://m.tb.cn/h.7Kq2WbX?a=1#u=https://item.taobao.com/item.htm?id=31",
+            ["https://m.tb.cn/h.7Kq2WbX?a=1", "https://item.taobao.com/item.htm?id=31"],
+        ),
+        ("https://m.tb.cn/h.7Kq?sm=0f#a 短的", ["https://m.tb.cn/h.7Kq?sm=0f#a"]),
+        ("https://m.tb.cn/other?sm=0f#a 别的", ["https://m.tb.cn/other?sm=0f#a"]),
+    ],
+)
+def test_only_a_query_follows_a_token_of_known_length(finder: Finder, text: str, links: list[str]) -> None:
+    assert written(finder, text) == links
