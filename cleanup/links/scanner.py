@@ -144,13 +144,12 @@ class _Scan:
         text = self._text
         if self._may_start(host_start):
             return host_start
-        if text.endswith("//", 0, host_start):
-            if self._may_start(host_start - 2):
-                return host_start - 2
-            return host_start if self._is_broken_scheme(host_start - 2) else None
-        if text.endswith(":/", 0, host_start):
-            return host_start if self._is_broken_scheme(host_start - 1) else None
-        return None
+        if not text.endswith("/", 0, host_start):
+            return None
+        slashes = host_start - (2 if text.endswith("//", 0, host_start) else 1)
+        if self._is_broken_scheme(slashes):
+            return host_start
+        return slashes if slashes == host_start - 2 and self._may_start(slashes) else None
 
     def _may_start(self, start: int) -> bool:
         if start == 0 or (self._cut and start == self._position):
@@ -159,8 +158,10 @@ class _Scan:
         return before not in NO_START_AFTER and not (before.isascii() and before.isalnum())
 
     def _is_broken_scheme(self, slashes: int) -> bool:
+        if not self._text.endswith((":", "："), 0, slashes):
+            return False
         before = self._text[max(0, slashes - 1 - _LONGEST_MISSPELLED) : slashes - 1]
-        return self._text.startswith(":", slashes - 1) and bool(_MISSPELLED_WEB.search(before))
+        return bool(_MISSPELLED_WEB.search(before))
 
     def _is_mention(self, extent: Extent) -> bool:
         """A platform's bare domain in prose is a mention, not a link."""

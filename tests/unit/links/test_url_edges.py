@@ -29,3 +29,20 @@ from tests.unit.links.stable import written
 )
 def test_only_a_query_follows_a_token_of_known_length(finder: Finder, text: str, links: list[str]) -> None:
     assert written(finder, text) == links
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("https：//detail.tmall.com/item.htm?id=44", ["detail.tmall.com/item.htm?id=44"]),
+        ("去https：/item.taobao.com/item.htm?id=44看", ["item.taobao.com/item.htm?id=44"]),
+        ("https:/item.taobao.com/item.htm?id=44", ["item.taobao.com/item.htm?id=44"]),
+        ("hxxp://m.tb.cn/h.7Kq2WbX、ttp：//m.tb.cn/h.7Kq2WbX", ["m.tb.cn/h.7Kq2WbX", "m.tb.cn/h.7Kq2WbX"]),
+        ("链接：//item.taobao.com/item.htm?id=44", ["//item.taobao.com/item.htm?id=44"]),
+        ("xhttps：//item.taobao.com/item.htm?id=44", ["//item.taobao.com/item.htm?id=44"]),
+        ("目录：/item.taobao.com/item.htm?id=44", []),
+        ("/item.taobao.com/item.htm?id=44 和 a:/item.taobao.com/item.htm?id=44", []),
+    ],
+)
+def test_behind_a_broken_scheme_a_url_begins_at_its_host(finder: Finder, text: str, links: list[str]) -> None:
+    assert written(finder, text) == links
