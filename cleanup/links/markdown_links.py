@@ -1,6 +1,8 @@
 """The links of a Markdown text: inline links and images as a whole, all else as running text."""
 
 from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Final
 
 from cleanup.links.decide import Judge
 from cleanup.links.lines import BREAK
@@ -10,6 +12,9 @@ from cleanup.links.spans import Recognition
 from cleanup.links.text_links import Target, TextReader
 from cleanup.links.urls import Url, whole_url
 
+# Emphasis, code spans and <...>, which a reader does not see.
+_MARKS: Final = MappingProxyType({"*": "*", "_": "_", "~": "~", "`": "`", "<": ">"})
+
 
 def find_in_markdown(text: str, reader: TextReader, judge: Judge) -> Recognition:
     """Every link of a Markdown text; offsets are those of the raw text."""
@@ -18,7 +23,8 @@ def find_in_markdown(text: str, reader: TextReader, judge: Judge) -> Recognition
         return Recognition(tuple(found.spans), tuple(found.counted))
     inline = _Inline(text, judge)
     found = reader.read(inline.masked, judge, markdown=True, targets=inline.targets)
-    return Recognition(join(text, inline.masked, inline.wraps, found, found.spans, _as_markdown), tuple(found.counted))
+    spans = join(text, inline.masked, inline.wraps, found, found.spans, _as_markdown, _MARKS)
+    return Recognition(spans, tuple(found.counted))
 
 
 class _Inline:

@@ -1,10 +1,12 @@
 """Links that markup wraps around a label: anchors and Markdown links, joined with the spans of their labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from cleanup.links.decide import strictness
+from cleanup.links.lines import BREAK
 from cleanup.links.spans import Span
 from cleanup.links.text_links import TextLinks
 
@@ -37,6 +39,11 @@ def in_raw(span: Span, place: Place, escape: "Escape") -> Span:
     return replace(span, start=place.raw_start(span.start), end=place.raw_end(span.end), replacement=replacement)
 
 
+# The marks that a format puts around a label without showing them, each with the one that closes it.
+Marks = Mapping[str, str]
+_NO_MARKS: Final[Marks] = MappingProxyType({})
+
+
 class Escape(Protocol):
     """Writes plain text in a format."""
 
@@ -45,15 +52,22 @@ class Escape(Protocol):
 
 
 def join(
-    raw: str, view_text: str, wraps: Sequence[Wrap], found: TextLinks, spans: Sequence[Span], escape: Escape
+    raw: str,
+    view_text: str,
+    wraps: Sequence[Wrap],
+    found: TextLinks,
+    spans: Sequence[Span],
+    escape: Escape,
+    marks: Marks = _NO_MARKS,
 ) -> tuple[Span, ...]:
     """One span for each wrap in scope with its label's spans as children, and the other spans beside them.
 
     `found.targets` holds the decision on each wrap; `spans` are the text's spans in raw offsets,
-    ascending; wraps ascend by their end, so that an inner one comes before the one around it.
+    ascending; wraps ascend by their end, so that an inner one comes before the one around it. A label
+    whose link stands between `marks` is that link alone.
     """
     joined: list[Span] = []
-    alone = _Alone(view_text, found)
+    alone = _Alone(view_text, found, marks)
     waiting = list(reversed(spans))
     for wrap, target in zip(wraps, found.targets, strict=True):
         while waiting and waiting[-1].start < wrap.end:
@@ -93,16 +107,28 @@ def _label(raw: str, wrap: Wrap, children: Sequence[Span]) -> str:
 
 
 class _Alone:
-    """Knows whether a label is one link or code and nothing else."""
+    """Knows whether a label shows one link or code and nothing else."""
 
-    def __init__(self, view_text: str, found: TextLinks) -> None:
+    def __init__(self, view_text: str, found: TextLinks, marks: Marks) -> None:
         self._text = view_text
+        self._marks = marks
         self._ends = dict(found.urls) | {span.start: span.end for span in found.spans}
 
     def is_link(self, wrap: Wrap) -> bool:
-        start, end = wrap.view_start, wrap.view_end
-        while start < end and (self._text[start].isspace() or self._text[start] == "\x00"):
+        start, end = self._stripped(wrap.view_start, wrap.view_end)
+        while start < end and self._ends.get(start) != end:
+            mark = self._text[start]
+            if self._marks.get(mark) != self._text[end - 1]:
+                return False
+            start, end = start + 1, end - 1
+            if mark == "`":
+                # Blanks at the edges of a code span are not shown; emphasis with such edges is none.
+                start, end = self._stripped(start, end)
+        return start < end
+
+    def _stripped(self, start: int, end: int) -> tuple[int, int]:
+        while start < end and (self._text[start].isspace() or self._text[start] == BREAK):
             start += 1
-        while end > start and (self._text[end - 1].isspace() or self._text[end - 1] == "\x00"):
+        while end > start and (self._text[end - 1].isspace() or self._text[end - 1] == BREAK):
             end -= 1
-        return self._ends.get(start) == end and start < end
+        return start, end

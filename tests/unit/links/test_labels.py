@@ -1,0 +1,50 @@
+"""Labels of anchors and Markdown links: which of them are one link or code alone, and what stays of the others."""
+
+import pytest
+
+from cleanup.links.finder import Finder
+from cleanup.vocabulary import ColumnFormat
+from tests.unit.links.stable import cleaned
+
+MARK = "[链接已移除]"
+LINK = "https://m.tb.cn/h.5TgYh8U"
+CODE = "￥Rk7vN2pLs4X￥"
+HTML, MARKDOWN = ColumnFormat.HTML, ColumnFormat.MARKDOWN
+
+
+@pytest.mark.parametrize("alone", [LINK, CODE, "m.tb.cn/h.5TgYh8U"])
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        *(("", ""), (" ", "\n"), ("*", "*"), ("**", "**"), ("~~", "~~"), ("`", "`"), ("` ", " `"), ("``", "``")),
+        *(("<", ">"), ("**~~`", "`~~**")),
+    ],
+)
+def test_markdown_marks_around_a_lone_link_go_with_it(finder: Finder, alone: str, opening: str, closing: str) -> None:
+    assert cleaned(finder, f"见[{opening}{alone}{closing}]({LINK})。", MARKDOWN) == f"见{MARK}。"
+
+
+@pytest.mark.parametrize("alone", [f"_{LINK}_", f"__{LINK}__", f"_{CODE}_"])
+def test_underlines_around_a_lone_link_go_with_it(finder: Finder, alone: str) -> None:
+    assert cleaned(finder, f"[{alone}]({LINK})", MARKDOWN) == MARK
+
+
+@pytest.mark.parametrize(
+    ("label", "stays"),
+    [
+        (f"**戳 {LINK}**", f"**戳 {MARK}**"),
+        (f"*{LINK}", f"*{MARK}"),
+        (f"**{LINK}*", f"**{MARK}*"),
+        (rf"\*{LINK}\*", rf"\*{MARK}\*"),
+        (f"* {LINK} *", f"* {MARK} *"),
+        (f"`{LINK}` `{LINK}`", f"`{MARK}` `{MARK}`"),
+        *((label, label) for label in ("*", "**", "`", "<>", "****", "**花架**", "**taobao.com**")),
+    ],
+)
+def test_a_label_that_shows_more_than_a_link_stays(finder: Finder, label: str, stays: str) -> None:
+    assert cleaned(finder, f"[{label}]({LINK})", MARKDOWN) == stays + MARK
+
+
+def test_the_marks_of_markdown_are_text_in_html(finder: Finder) -> None:
+    assert cleaned(finder, f'<a href="{LINK}">**{LINK}**</a>', HTML) == f"**{MARK}**{MARK}"
+    assert cleaned(finder, f'<a href="{LINK}"><b>{LINK}</b></a>', HTML) == MARK
