@@ -61,6 +61,11 @@ class Judge:
         verdict = self.verdict(url, written)
         return verdict is not None and (verdict.rule.decision is not None or verdict.rule.counted)
 
+    def is_mention(self, url: Url) -> bool:
+        """Whether a URL only names a host of ours whose links need a path."""
+        rule = self._row(url)
+        return rule is not None and _lacks_path(rule, url)
+
     def lookups(self, url: Url, written: str) -> Iterator[str]:
         """The spellings under which the resolution map may know this URL, or a URL that it hides."""
         hidden = ((whole_url(inner), inner) for inner in inner_links(url.target))

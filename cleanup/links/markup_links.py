@@ -112,7 +112,8 @@ class _Alone:
     def __init__(self, view_text: str, found: TextLinks, marks: Marks) -> None:
         self._text = view_text
         self._marks = marks
-        self._ends = dict(found.urls) | {span.start: span.end for span in found.spans}
+        links = {start: end for start, end in found.urls if start not in found.mentions}
+        self._ends = links | {span.start: span.end for span in found.spans}
 
     def is_link(self, wrap: Wrap) -> bool:
         start, end = self._stripped(wrap.view_start, wrap.view_end)

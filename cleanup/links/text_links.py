@@ -7,7 +7,7 @@ from typing import Final
 from cleanup.links.code_decisions import CodeReader, LinksOnLines
 from cleanup.links.decide import Judge
 from cleanup.links.host_table import HostTable
-from cleanup.links.lines import Lines, LiveCueFinder
+from cleanup.links.lines import BREAK, Lines, LiveCueFinder
 from cleanup.links.outcomes import decided_span
 from cleanup.links.rules import Policy
 from cleanup.links.scanner import UrlScanner
@@ -31,12 +31,15 @@ class Target:
 class TextLinks:
     """What one text holds: spans over the text, all URLs seen, and one span or None a target.
 
+    `mentions` are the starts of those URLs that only name a host and are no links.
+
     The spans' `replacement` is plain text. The span of a target is empty and stands at its
     position: its place is for the caller to fill in.
     """
 
     spans: list[Span] = field(default_factory=list)
     urls: list[tuple[int, int]] = field(default_factory=list)
+    mentions: set[int] = field(default_factory=set)
     targets: list[Span | None] = field(default_factory=list)
     counted: list[str] = field(default_factory=list)
 
@@ -48,6 +51,7 @@ class TextReader:
         self._policy = policy
         self._table = HostTable(policy.hosts, policy.schemes, policy.tokens)
         self._scanner = UrlScanner(self._table)
+        self._masked_placeholder = BREAK + policy.placeholder[1:]
         self._live = LiveCueFinder(policy.live_cues)
         self._codes = [CodeReader(rule, policy.placeholder) for rule in policy.share_codes]
 
@@ -57,13 +61,16 @@ class TextReader:
 
     def extents(self, text: str, *, markdown: bool = False) -> list[Extent]:
         """Every URL of the text."""
-        return self._scanner.scan(text, _MARKDOWN_GIVEN_BACK if markdown else GIVEN_BACK)
+        # A placeholder ends a URL, whatever its first character: `taobao.com/` stays a mention before one.
+        unglued = text.replace(self._policy.placeholder, self._masked_placeholder)
+        return self._scanner.scan(unglued, _MARKDOWN_GIVEN_BACK if markdown else GIVEN_BACK)
 
     def read(self, text: str, judge: Judge, *, markdown: bool = False, targets: Sequence[Target] = ()) -> TextLinks:
         """Find and decide every link of the text, and the links that markup holds beside it."""
         found = TextLinks()
         extents = self.extents(text, markdown=markdown)
         found.urls = [(extent.start, extent.end) for extent in extents]
+        found.mentions = {extent.start for extent in extents if judge.is_mention(extent.url)}
         lines = Lines(text, found.urls, self._live)
         decider = _Decider(self._policy, self._table, judge, lines)
         for extent in extents:

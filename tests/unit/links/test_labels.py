@@ -48,3 +48,26 @@ def test_a_label_that_shows_more_than_a_link_stays(finder: Finder, label: str, s
 def test_the_marks_of_markdown_are_text_in_html(finder: Finder) -> None:
     assert cleaned(finder, f'<a href="{LINK}">**{LINK}**</a>', HTML) == f"**{MARK}**{MARK}"
     assert cleaned(finder, f'<a href="{LINK}"><b>{LINK}</b></a>', HTML) == MARK
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("m.tb.cn", "m.tb.cn/", "https://m.tb.cn", "//m.tb.cn/", "m.tb.cn?from=app", "t.cn", "xhslink.com"),
+        *("taobao.com", "taobao.com/"),
+    ],
+)
+def test_a_label_that_only_names_a_host_stays(finder: Finder, label: str) -> None:
+    assert cleaned(finder, f'<a href="{LINK}">{label}</a>', HTML) == label + MARK
+    assert cleaned(finder, f"[{label}]({LINK})", MARKDOWN) == label + MARK
+
+
+@pytest.mark.parametrize("label", ["guafen.taobao.com", "https://taobao.com", "https://blog.example/1", "t.cn/A6abcDe"])
+def test_a_label_that_is_any_link_goes(finder: Finder, label: str) -> None:
+    assert cleaned(finder, f'<a href="{LINK}">{label}</a>', HTML) == MARK
+    assert cleaned(finder, f"[{label}]({LINK})", MARKDOWN) == MARK
+
+
+def test_a_label_that_wraps_a_link_behind_a_mere_host_goes(finder: Finder) -> None:
+    label = "https://m.tb.cn?u=https%3A%2F%2Fitem.taobao.com%2Fitem.htm"
+    assert cleaned(finder, f'<a href="{LINK}">{label}</a>', HTML) == MARK

@@ -3,7 +3,9 @@
 import pytest
 
 from cleanup.links.finder import Finder
-from tests.unit.links.stable import written
+from tests.unit.links.stable import cleaned, written
+
+MARK = "[链接已移除]"
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,17 @@ def test_only_a_query_follows_a_token_of_known_length(finder: Finder, text: str,
 )
 def test_behind_a_broken_scheme_a_url_begins_at_its_host(finder: Finder, text: str, links: list[str]) -> None:
     assert written(finder, text) == links
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("taobao.com/https://m.tb.cn/h.7Kq2WbX", f"taobao.com/{MARK}"),
+        ("m.tb.cn/https://item.taobao.com/item.htm?id=9", f"m.tb.cn/{MARK}"),
+        ("https://m.tb.cn/taobao://item?id=9", f"https://m.tb.cn/{MARK}"),
+        (f"https://item.taobao.com/item.htm?id=9{MARK}", MARK + MARK),
+        ("https://item.taobao.com/item.htm?id=9[链接", f"{MARK}链接"),
+    ],
+)
+def test_a_placeholder_ends_a_url_before_it(finder: Finder, text: str, after: str) -> None:
+    assert cleaned(finder, text) == after
