@@ -56,10 +56,12 @@ class Judge:
                 return replace(inner, kind="wrapped", reason=f"wrapper around: {inner.reason}", host=outer)
         return own
 
-    def concerns(self, url: Url, written: str) -> bool:
-        """Whether the policy decides this URL or counts it."""
+    def rule(self, url: Url, written: str) -> KindRule | None:
+        """The rule that decides this URL or counts it."""
         verdict = self.verdict(url, written)
-        return verdict is not None and (verdict.rule.decision is not None or verdict.rule.counted)
+        if verdict is None or (verdict.rule.decision is None and not verdict.rule.counted):
+            return None
+        return verdict.rule
 
     def is_mention(self, url: Url) -> bool:
         """Whether a URL only names a host of ours whose links need a path."""

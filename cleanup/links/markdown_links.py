@@ -8,6 +8,7 @@ from cleanup.links.decide import Judge
 from cleanup.links.lines import BREAK
 from cleanup.links.markdown_markup import MarkdownLink, markdown_links
 from cleanup.links.markup_links import Wrap, join
+from cleanup.links.rules import KindRule
 from cleanup.links.spans import Recognition
 from cleanup.links.text_links import Target, TextReader
 from cleanup.links.urls import Url, whole_url
@@ -28,7 +29,7 @@ def find_in_markdown(text: str, reader: TextReader, judge: Judge) -> Recognition
 
 
 class _Inline:
-    """The inline links in scope; their targets are masked, since they are no running text."""
+    """The inline links in scope or counted; their targets are masked, since they are no running text."""
 
     def __init__(self, text: str, judge: Judge) -> None:
         self.wraps: list[Wrap] = []
@@ -38,20 +39,26 @@ class _Inline:
         for link in markdown_links(text):
             url = whole_url(link.target)
             written = link.target.strip()
-            if url is not None and judge.concerns(url, written):
+            rule = judge.rule(url, written) if url else None
+            if url is not None and rule is not None:
                 self.wraps.append(_wrap(link))
                 self.targets.append(Target(link.start, url, written))
-                hidden = [(link.label_end, link.end)]
-            else:
-                # The target of any other link is read as text, but its brackets end a URL beside them.
-                hidden = [(link.label_end, link.label_end + 2), (link.end - 1, link.end)]
-            for start, end in hidden:
+            for start, end in _hidden(link, rule):
                 # Line breaks stay, so that a title over two lines does not join them.
                 masked = "".join(mark if mark in "\r\n" else BREAK for mark in text[start:end])
                 parts += (text[position:start], masked)
                 position = end
         parts.append(text[position:])
         self.masked = "".join(parts)
+
+
+def _hidden(link: MarkdownLink, rule: KindRule | None) -> tuple[tuple[int, int], ...]:
+    """The ranges of a link that are no running text: its brackets end a URL beside them, whatever is read inside."""
+    if rule is not None and rule.decision is not None:
+        return ((link.label_end, link.end),)
+    # A link that is only counted stays, so its title is read; any other's target is read as well.
+    opened = link.label_end + 2 if rule is None else link.target_end
+    return ((link.label_end, opened), (link.end - 1, link.end))
 
 
 def _wrap(link: MarkdownLink) -> Wrap:

@@ -19,13 +19,14 @@ _DEEPEST: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class MarkdownLink:
-    """One `[label](target "title")` or `![label](target)`, with the target read through its escapes."""
+    """One `[label](target "title")` or `![label](target)`; `target` is read through its escapes."""
 
     start: int
     end: int
     label_start: int
     label_end: int
     target: str
+    target_end: int
 
 
 def markdown_links(text: str) -> Iterator[MarkdownLink]:
@@ -80,13 +81,14 @@ class _Links:
         parsed = self._target(closing + 2)
         if parsed is None:
             return None
-        target, end = parsed
+        target, target_end, end = parsed
         if not is_image:
             # A link holds no other link: brackets that opened before it are text.
             self._open = [entry for entry in self._open if entry[1]]
-        return MarkdownLink(start, end, start + (2 if is_image else 1), closing, target)
+        return MarkdownLink(start, end, start + (2 if is_image else 1), closing, target, target_end)
 
-    def _target(self, start: int) -> tuple[str, int] | None:
+    def _target(self, start: int) -> tuple[str, int, int] | None:
+        """The target, where it ends, and where the link ends."""
         position = _skip(self._text, start)
         if pointed := _POINTED.match(self._text, position):
             target, position = pointed.group(1), pointed.end()
@@ -102,7 +104,7 @@ class _Links:
             behind = _skip(self._text, end + 1)
         if not self._text.startswith(")", behind):
             return None
-        return unescape(_BACKSLASH.sub(r"\1", target)), behind + 1
+        return unescape(_BACKSLASH.sub(r"\1", target)), position, behind + 1
 
     def _bare_target_end(self, start: int) -> int:
         """The end of a target without <>: its parentheses pair, as in CommonMark."""

@@ -71,3 +71,30 @@ def test_a_label_that_is_any_link_goes(finder: Finder, label: str) -> None:
 def test_a_label_that_wraps_a_link_behind_a_mere_host_goes(finder: Finder) -> None:
     label = "https://m.tb.cn?u=https%3A%2F%2Fitem.taobao.com%2Fitem.htm"
     assert cleaned(finder, f'<a href="{LINK}">{label}</a>', HTML) == MARK
+
+
+ITEM = "https://item.taobao.com/item.htm?id=77"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("https://item.jd.com/8.html", "<https://item.jd.com/8.html>", "//item.jd.com/8.html"),
+        *("https://item\\.jd.com/8.html", "https://blog.example/8"),
+    ],
+)
+@pytest.mark.parametrize(("opening", "closing"), [('"', '"'), ("'", "'"), ("(", ")"), ("“", "”")])
+@pytest.mark.parametrize("link", [ITEM, CODE])
+def test_a_title_of_a_link_that_stays_is_read(
+    finder: Finder, target: str, opening: str, closing: str, link: str
+) -> None:
+    for start in ("[灯]", "![灯]"):
+        text = f"{start}({target} {opening}{link}{closing})"
+        assert cleaned(finder, text, MARKDOWN) == text.replace(link, MARK)
+        assert finder.find(text, MARKDOWN).counted == (("jd.com",) if "jd" in target else ())
+
+
+def test_a_title_of_a_link_that_goes_goes_with_it(finder: Finder) -> None:
+    assert cleaned(finder, f'[灯]({LINK} "{ITEM}")', MARKDOWN) == f"灯{MARK}"
+    nested = f'[![灯](https://item.jd.com/8.png "{ITEM}")]({LINK})'
+    assert cleaned(finder, nested, MARKDOWN) == f'![灯](https://item.jd.com/8.png "{MARK}"){MARK}'
