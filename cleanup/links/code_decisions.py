@@ -1,17 +1,21 @@
 """What becomes of the share codes of a text: the cues and links on their lines decide."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from cleanup.links.lines import Lines, Spellings
 from cleanup.links.outcomes import decided_span
 from cleanup.links.rules import KindRule, ShareCodeRule
-from cleanup.links.scanner import NO_START_AFTER
+from cleanup.links.scanner import UrlScanner
 from cleanup.links.share_codes import ShareCode, ShareCodeScanner, Surroundings
 from cleanup.links.spans import Span
 from cleanup.links.templates import link_fields
 
+_LONGEST_PATH: Final = 200
+_HOST_AND_SLASH: Final = re.compile(r"[0-9A-Za-z]\.[A-Za-z]{2,}+(?::[0-9]++)?/")
 _SHORT_LINK = "a short link"
 _CHANGED_LINK = "a link that goes"
 
@@ -44,8 +48,9 @@ class _LineFacts:
 class CodeReader:
     """Finds and decides the share codes of one rule."""
 
-    def __init__(self, rule: ShareCodeRule, placeholder: str) -> None:
+    def __init__(self, rule: ShareCodeRule, placeholder: str, urls: UrlScanner) -> None:
         self._rule = rule
+        self._urls = urls
         self._placeholder = placeholder
         self._scanner = ShareCodeScanner(rule)
         self._cues = Spellings(rule.cues, rule.fillers)
@@ -55,14 +60,19 @@ class CodeReader:
     def read(self, text: str, lines: Lines, urls: Sequence[tuple[int, int]], links: LinksOnLines) -> list[Span]:
         """The spans of the codes that stand in no URL."""
         spans: list[Span] = []
-        number = 0
+        number = last_end = 0
         facts: _LineFacts | None = None
         for code in self._scanner.scan(text):
             while number < len(urls) and urls[number][1] <= code.start:
                 number += 1
             if number < len(urls) and urls[number][0] < code.end:
                 continue
-            if _holds_back_a_url(text, code.end) and (number == len(urls) or urls[number][0] != code.end):
+            behind = max(last_end, urls[number - 1][1] if number else 0)
+            if text[code.start] == "/" and _is_in_a_path(text, code.start, behind):
+                continue
+            last_end = code.end
+            # Without the mark at the code's end, what follows must not be a link that only a second pass finds.
+            if self._urls.is_held_back(text, code.end) and (number == len(urls) or urls[number][0] != code.end):
                 continue
             if lines.move_to(code.start) or facts is None:
                 facts = self._facts(lines, links)
@@ -104,7 +114,13 @@ def _any_within(positions: Sequence[int], start: int, end: int) -> bool:
     return number < len(positions) and positions[number] < max(end, start + 1)
 
 
-def _holds_back_a_url(text: str, end: int) -> bool:
-    """Whether what follows could become a URL if the mark before it went; such a mark is no code's."""
-    following = text[end : end + 1]
-    return text[end - 1] in NO_START_AFTER and (following == "/" or (following.isascii() and following.isalnum()))
+def _is_in_a_path(text: str, slash: int, behind: int) -> bool:
+    """Whether a slash stands behind a host, with or without a path: a URL that the policy need not know.
+
+    A path goes no further back than `behind`, the last known URL or code: it is text again after those,
+    now and once they are gone.
+    """
+    start = slash
+    while start > max(behind, slash - _LONGEST_PATH) and "!" <= text[start - 1] <= "~":
+        start -= 1
+    return bool(_HOST_AND_SLASH.search(text, start, slash + 1))

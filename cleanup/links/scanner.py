@@ -11,10 +11,11 @@ from cleanup.links.urls import Extent, UrlReader
 # run be tried once, so that a long run without a dot costs no more than its length.
 _HOST_RUN: Final = re.compile(r"[0-9A-Za-z_-](?<![0-9A-Za-z_-]{2})[0-9A-Za-z_-]*+(?:[.。．｡][0-9A-Za-z_-]++)+")
 _HOST_RUN_HERE: Final = re.compile(r"[0-9A-Za-z_-]++(?:[.。．｡][0-9A-Za-z_-]++)+")
+_START_HERE: Final = re.compile(rf"(?://)?({_HOST_RUN_HERE.pattern})")
 _SCHEME_HERE: Final = re.compile(r"([A-Za-z][0-9A-Za-z+.-]*+):(?://|\\/\\/)")
 _SCHEME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 # A URL without scheme starts after none of these (letters and digits never stand before a whole run).
-NO_START_AFTER: Final = frozenset(".-_@/=%:&#")
+_NO_START_AFTER: Final = frozenset(".-_@/=%:&#")
 _MISSPELLED_WEB: Final = re.compile(r"(?:\A|[^A-Za-z])(?:h[a-z*]{1,3}ps?|t{1,2}ps?)\Z", re.IGNORECASE)
 _LONGEST_MISSPELLED: Final = 8
 
@@ -36,6 +37,14 @@ class UrlScanner:
     def scan(self, text: str, given_back: str) -> list[Extent]:
         """All URLs of the text, ascending, none inside another; `given_back` is what none ends with."""
         return _Scan(self._table, text, given_back).run()
+
+    def is_held_back(self, text: str, position: int) -> bool:
+        """Whether a URL without scheme could begin at `position`, did the mark before it not forbid it."""
+        found = _START_HERE.match(text, position) if text[position - 1] in _NO_START_AFTER else None
+        if found is None:
+            return False
+        # Where a scheme is glued on, the host ends before it.
+        return text.startswith(("://", r":\/\/"), found.end()) or _is_known(self._table, found[1])
 
 
 class _Scan:
@@ -129,8 +138,7 @@ class _Scan:
             # Another URL is glued on: its scheme is not part of this host.
             shorter = _HOST_RUN_HERE.match(text, host_start, limit)
             host_end = shorter.end() if shorter else host_start
-        host = text[host_start:host_end].lower()
-        if self._table.root(host if host.isascii() else re.sub("[。．｡]", ".", host)) is None:
+        if not _is_known(self._table, text[host_start:host_end]):
             return
         start = self._start_without_scheme(host_start)
         if start is None or text.startswith("@", host_end):
@@ -155,7 +163,7 @@ class _Scan:
         if start == 0 or (self._cut and start == self._position):
             return True
         before = self._text[start - 1]
-        return before not in NO_START_AFTER and not (before.isascii() and before.isalnum())
+        return before not in _NO_START_AFTER and not (before.isascii() and before.isalnum())
 
     def _is_broken_scheme(self, slashes: int) -> bool:
         if not self._text.endswith((":", "："), 0, slashes):
@@ -189,3 +197,8 @@ class _Scan:
         while index < len(self._starts) and self._starts[index].start < self._position:
             index += 1
         return self._limit_from(index)
+
+
+def _is_known(table: HostTable, host: str) -> bool:
+    host = host.lower()
+    return table.root(host if host.isascii() else re.sub("[。．｡]", ".", host)) is not None

@@ -9,8 +9,6 @@ from typing import Final
 from cleanup.links.emoji import emoji_end, emoji_start
 from cleanup.links.rules import ShareCodeRule
 
-_LONGEST_PATH: Final = 200
-_HOST_AND_SLASH: Final = re.compile(r"[0-9A-Za-z]\.[A-Za-z]{2,}+(?::[0-9]++)?/")
 _DIGIT: Final = re.compile(r"[0-9]")
 _LOWER: Final = re.compile(r"[a-z]")
 _UPPER: Final = re.compile(r"[A-Z]")
@@ -69,7 +67,7 @@ class ShareCodeScanner:
         closing = self._closing.get(before)
         if closing is None:
             return self._between_signs(text, start, end, floor)
-        if after != closing[0] or (before == "/" and _is_in_a_path(text, start - 1)):
+        if after != closing[0]:
             return None
         return self._weak(text[start:end], ShareCode(start - 1, end + 1, closing[1]))
 
@@ -95,11 +93,3 @@ class ShareCodeScanner:
 def _classes(code: str) -> int:
     """How many of digits, lower case and upper case the code has."""
     return sum(1 for letters in (_DIGIT, _LOWER, _UPPER) if letters.search(code))
-
-
-def _is_in_a_path(text: str, slash: int) -> bool:
-    """Whether a slash stands behind a host, with or without a path: a URL that the policy need not know."""
-    start = slash
-    while start > max(0, slash - _LONGEST_PATH) and "!" <= text[start - 1] <= "~":
-        start -= 1
-    return bool(_HOST_AND_SLASH.search(text, start, slash + 1))

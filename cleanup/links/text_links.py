@@ -53,7 +53,7 @@ class TextReader:
         self._scanner = UrlScanner(self._table)
         self._masked_placeholder = BREAK + policy.placeholder[1:]
         self._live = LiveCueFinder(policy.live_cues)
-        self._codes = [CodeReader(rule, policy.placeholder) for rule in policy.share_codes]
+        self._codes = [CodeReader(rule, policy.placeholder, self._scanner) for rule in policy.share_codes]
 
     def judge(self, resolution: Mapping[str, str]) -> Judge:
         """A judge that knows this resolution map."""
