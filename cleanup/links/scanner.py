@@ -11,7 +11,7 @@ from cleanup.links.urls import Extent, UrlReader
 # run be tried once, so that a long run without a dot costs no more than its length.
 _HOST_RUN: Final = re.compile(r"[0-9A-Za-z_-](?<![0-9A-Za-z_-]{2})[0-9A-Za-z_-]*+(?:[.。．｡][0-9A-Za-z_-]++)+")
 _HOST_RUN_HERE: Final = re.compile(r"[0-9A-Za-z_-]++(?:[.。．｡][0-9A-Za-z_-]++)+")
-_START_HERE: Final = re.compile(rf"(?://)?({_HOST_RUN_HERE.pattern})")
+_START_HERE: Final = re.compile(rf"(?://|(?![_-]))({_HOST_RUN_HERE.pattern})")
 _SCHEME_HERE: Final = re.compile(r"([A-Za-z][0-9A-Za-z+.-]*+):(?://|\\/\\/)")
 _SCHEME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 # A URL without scheme starts after none of these (letters and digits never stand before a whole run).
@@ -151,7 +151,8 @@ class _Scan:
         """Where a URL begins whose host stands here: at the host, at `//` before it, or nowhere."""
         text = self._text
         if self._may_start(host_start):
-            return host_start
+            # A hyphen or underline in front belongs to the text, and no URL starts after it.
+            return None if text[host_start] in "-_" else host_start
         if not text.endswith("/", 0, host_start):
             return None
         slashes = host_start - (2 if text.endswith("//", 0, host_start) else 1)

@@ -19,6 +19,7 @@ SHORT = "https://m.tb.cn/h.5TgYh8U"
         (f"手淘 /{CODE}//{OTHER}/", f"手淘 {MARK}{MARK}"),
         (f"手淘 /{CODE}/{OTHER}/", f"手淘 {MARK}{OTHER}/"),
         (f"手淘 /{CODE}/https://item.taobao.com/item.htm", f"手淘 {MARK}{MARK}"),
+        (f"手淘 /{CODE}/-m.tb.cn/h.5TgYh8U", f"手淘 {MARK}-m.tb.cn/h.5TgYh8U"),
         (f"手淘 /{CODE}//item.taobao.com/item.htm", f"手淘 {MARK}/item.taobao.com/item.htm"),
     ],
 )

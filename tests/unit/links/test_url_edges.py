@@ -62,3 +62,20 @@ def test_behind_a_broken_scheme_a_url_begins_at_its_host(finder: Finder, text: s
 )
 def test_a_placeholder_ends_a_url_before_it(finder: Finder, text: str, after: str) -> None:
     assert cleaned(finder, text) == after
+
+
+@pytest.mark.parametrize(
+    ("text", "links"),
+    [
+        ("：-m.tb.cn/h.7Kq2WbX", []),
+        ("_item.taobao.com/item.htm?id=3_", []),
+        ("https://m.tb.cn/h.7Kq2WbX_item.taobao.com/item.htm", ["https://m.tb.cn/h.7Kq2WbX"]),
+        ("- m.tb.cn/h.7Kq2WbX", ["m.tb.cn/h.7Kq2WbX"]),
+        ("—m.tb.cn/h.7Kq2WbX", ["m.tb.cn/h.7Kq2WbX"]),
+        ("my-shop_1.taobao.com/a", ["my-shop_1.taobao.com/a"]),
+        ("//_x.taobao.com/a https://-x.taobao.com/a", ["//_x.taobao.com/a", "https://-x.taobao.com/a"]),
+        ("_https://m.tb.cn/h.7Kq2WbX_", ["https://m.tb.cn/h.7Kq2WbX"]),
+    ],
+)
+def test_a_url_without_scheme_begins_with_a_letter_or_digit(finder: Finder, text: str, links: list[str]) -> None:
+    assert written(finder, text) == links
