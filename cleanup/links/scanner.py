@@ -169,7 +169,8 @@ class _Scan:
     def _is_broken_scheme(self, slashes: int) -> bool:
         if not self._text.endswith((":", "："), 0, slashes):
             return False
-        before = self._text[max(0, slashes - 1 - _LONGEST_MISSPELLED) : slashes - 1]
+        # Letters of the URL before are none of this scheme: they may go with that URL.
+        before = self._text[max(self._position, slashes - 1 - _LONGEST_MISSPELLED) : slashes - 1]
         return bool(_MISSPELLED_WEB.search(before))
 
     def _is_mention(self, extent: Extent) -> bool:
