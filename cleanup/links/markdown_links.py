@@ -1,6 +1,7 @@
 """The links of a Markdown text: inline links and images as a whole, all else as running text."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -13,6 +14,8 @@ from cleanup.links.spans import Recognition
 from cleanup.links.text_links import Target, TextReader
 from cleanup.links.urls import Url, whole_url
 
+# Line breaks stay when a text is masked, so that a title over two lines does not join them.
+_SHOWN: Final = re.compile(r"[^\r\n]")
 # Emphasis, code spans and <...>, which a reader does not see.
 _MARKS: Final = MappingProxyType({"*": "*", "_": "_", "~": "~", "`": "`", "<": ">"})
 
@@ -34,8 +37,7 @@ class _Inline:
     def __init__(self, text: str, judge: Judge) -> None:
         self.wraps: list[Wrap] = []
         self.targets: list[Target] = []
-        parts: list[str] = []
-        position = 0
+        hidden: list[tuple[int, int]] = []
         for link in markdown_links(text):
             url = whole_url(link.target)
             written = link.target.strip()
@@ -43,22 +45,28 @@ class _Inline:
             if url is not None and rule is not None:
                 self.wraps.append(_wrap(link))
                 self.targets.append(Target(link.start, url, written))
-            for start, end in _hidden(link, rule):
-                # Line breaks stay, so that a title over two lines does not join them.
-                masked = "".join(mark if mark in "\r\n" else BREAK for mark in text[start:end])
-                parts += (text[position:start], masked)
-                position = end
-        parts.append(text[position:])
-        self.masked = "".join(parts)
+            hidden += _hidden(link, rule)
+        self.masked = _masked(text, sorted(hidden))
 
 
 def _hidden(link: MarkdownLink, rule: KindRule | None) -> tuple[tuple[int, int], ...]:
     """The ranges of a link that are no running text: its brackets end a URL beside them, whatever is read inside."""
+    bracket = (link.label_start - 1, link.label_start)
     if rule is not None and rule.decision is not None:
-        return ((link.label_end, link.end),)
+        return (bracket, (link.label_end, link.end))
     # A link that is only counted stays, so its title is read; any other's target is read as well.
     opened = link.label_end + 2 if rule is None else link.target_end
-    return ((link.label_end, opened), (link.end - 1, link.end))
+    return (bracket, (link.label_end, opened), (link.end - 1, link.end))
+
+
+def _masked(text: str, hidden: Sequence[tuple[int, int]]) -> str:
+    parts: list[str] = []
+    position = 0
+    for start, end in hidden:
+        parts += (text[position:start], _SHOWN.sub(BREAK, text[start:end]))
+        position = end
+    parts.append(text[position:])
+    return "".join(parts)
 
 
 def _wrap(link: MarkdownLink) -> Wrap:

@@ -98,3 +98,21 @@ def test_a_title_of_a_link_that_goes_goes_with_it(finder: Finder) -> None:
     assert cleaned(finder, f'[灯]({LINK} "{ITEM}")', MARKDOWN) == f"灯{MARK}"
     nested = f'[![灯](https://item.jd.com/8.png "{ITEM}")]({LINK})'
     assert cleaned(finder, nested, MARKDOWN) == f'![灯](https://item.jd.com/8.png "{MARK}"){MARK}'
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        (f"{ITEM}[灯]({LINK})", f"{MARK}灯{MARK}"),
+        (f"{ITEM}![灯]({LINK})", f"{MARK}灯{MARK}"),
+        (f"{ITEM}[[灯]]({LINK})", f"{MARK}[灯]{MARK}"),
+        (f"{ITEM}[![灯](https://a.example/d.png)]({LINK})", f"{MARK}![灯](https://a.example/d.png){MARK}"),
+        (f"{ITEM}[灯](https://blog.example/8)", f"{MARK}[灯](https://blog.example/8)"),
+        (f"taobao://[灯]({LINK})", f"{MARK}灯{MARK}"),
+        (f"[灯]({LINK}){ITEM}", f"灯{MARK}{MARK}"),
+        (f"手淘 啊{CODE[1:-1]}![灯](https://blog.example/8)", f"手淘 啊{MARK}![灯](https://blog.example/8)"),
+        (f"{ITEM}[灯][1]", f"{MARK}灯][1]"),
+    ],
+)
+def test_a_url_ends_where_a_markdown_link_begins(finder: Finder, text: str, after: str) -> None:
+    assert cleaned(finder, text, MARKDOWN) == after

@@ -36,6 +36,8 @@ _SCHEMES = (
     "hxxp://",
     r"https:\/\/",
     "https：//",
+    "https：/",
+    "-",
 )
 _CODES = ("Ab3dEf6hIj9", "aB3dEf6hI", "12345678901", "iPhone12Pro", "Zz9yYx8wWv7")
 _MARKS = ("￥￥", "$$", "€¥", "💰💰", "🔑￥", "()", "（）", "《》", "//", "啊，", "信!", "  ", "＄£")
@@ -71,7 +73,13 @@ _GLUE = (
         "'",
         "\\",
         "https://",
+        "taobao://",
         "://",
+        "//",
+        "-",
+        "#",
+        "?sm=1",
+        "x.cc/",
         "%2F%2F",
         "\u200b",
         "&",
@@ -156,7 +164,15 @@ def _html(text: str, how: int, target: str) -> str:
 
 
 def _markdown(text: str, how: int, target: str) -> str:
-    return text if how == 0 else f"# 题\n\n[{text}]({target}) ![图]({target} '题') `{text}`\n"
+    match how:
+        case 0:
+            return text
+        case 1:
+            return f"[**{text}**]({target}) [`{text}`]({target})[<{text}>]({target})[_{text}_](<{target}>)"
+        case 2:
+            return f"[题]({target} \"{text}\") [![图]({target} '{text}')]({target})"
+        case _:
+            return f"# 题\n\n[{text}]({target}) ![图]({target} '题') `{text}`\n"
 
 
 def _json(text: str, how: int, target: str) -> str:
