@@ -21,6 +21,8 @@ _MAGIC: Final = b"cleanup-prefilter-1\n"
 _DIGEST_BYTES: Final = 32
 _ALPHANUMERIC: Final = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTERS: Final = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-")
+# An underline behind a host can be the end of Markdown's emphasis, and no part of the host.
+_LETTERS_AFTER: Final = _LETTERS - {ord("_")}
 # Within this distance before a host stand the escapes (\\n, %2F, &nbsp) and the binary framing of a
 # row, both of which can end in a letter that is no part of the host.
 _LOOK_BACK: Final = 8
@@ -94,7 +96,7 @@ class _Framed:
 
 def _stands_alone(buffer: bytes | bytearray | memoryview, start: int, end: int) -> bool:
     """Whether a host is not merely the middle of a longer label."""
-    if end < len(buffer) and buffer[end] in _LETTERS and bytes(buffer[end : end + 4]).lower() != b"http":
+    if end < len(buffer) and buffer[end] in _LETTERS_AFTER and bytes(buffer[end : end + 4]).lower() != b"http":
         return False
     if start == 0 or buffer[start - 1] not in _LETTERS:
         return True

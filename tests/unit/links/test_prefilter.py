@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cleanup.links.finder import Finder
 from cleanup.links.hosts import DROPPED, maps_into_host
 from cleanup.links.policy import Policy
 from cleanup.links.prefilter import Prefilter
@@ -42,6 +43,13 @@ def test_the_middle_of_a_longer_label_is_no_host(policy: Policy) -> None:
     for text in ("https://mytaobao.com/", "https://item-taobao.com/", "see taobao.company", "xt.cn/a", "t.cnn"):
         assert list(prefilter.hits(text.encode())) == []
     assert list(prefilter.hits(b"\x00\x00\x00\x41t.cn/A6abcDe")) == [8]
+
+
+def test_a_host_at_the_end_of_emphasis_is_hit(finder: Finder, policy: Policy) -> None:
+    prefilter = Prefilter.compile(policy, frozenset({ColumnFormat.MARKDOWN}))
+    for text in ("_http://taobao.com_", "__https://guafen.taobao.com__", "*https://guafen.taobao.com*"):
+        assert finder.find(text, ColumnFormat.MARKDOWN).spans
+        assert prefilter.hits(text.encode())
 
 
 def test_a_row_is_hit_where_its_link_stands(policy: Policy) -> None:
