@@ -17,6 +17,13 @@ class Undated(Enum):
     INCLUDE = "include"
 
 
+class AfterCutover(Enum):
+    """What becomes of posts created from the cutover on."""
+
+    LEAVE = "leave"
+    INCLUDE = "include"
+
+
 class UrlResult(Enum):
     """What a redacted value of a `url` column becomes."""
 
@@ -91,6 +98,7 @@ class TableConfig:
     where: str | None = None
     exempt_by: ExemptBy | None = None
     undated: Undated = Undated.LEAVE
+    after_cutover: AfterCutover = AfterCutover.LEAVE
     triggers: TriggerPolicy = TriggerPolicy.REFUSE
 
 
@@ -246,6 +254,7 @@ def _table_settings(table: TableConfig) -> dict[str, object]:
         "where": table.where,
         "exempt_by": [exempt_by.table, exempt_by.key, exempt_by.column] if exempt_by else None,
         "undated": table.undated.value,
+        "after_cutover": table.after_cutover.value,
         "triggers": table.triggers.value,
         "key": list(table.key),
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 from cleanup.check_names import CheckName
 from cleanup.config import (
     Acknowledgement,
+    AfterCutover,
     Approval,
     Check,
     ColumnConfig,
@@ -89,6 +90,7 @@ def _read_table(section: Section) -> TableConfig:
         where=section.optional_text("where"),
         exempt_by=exempt_by,
         undated=section.member("undated", Undated, Undated.LEAVE),
+        after_cutover=section.member("after_cutover", AfterCutover, AfterCutover.LEAVE),
         triggers=section.member("triggers", TriggerPolicy, TriggerPolicy.REFUSE),
     )
     section.close()

@@ -45,6 +45,7 @@ def describe_table(connection: Connection, config: TableConfig) -> Table:
         undated=config.undated,
         leaves=_read_leaves(connection, oid, name),
         triggers=config.triggers,
+        after_cutover=config.after_cutover,
     )
     _require_no_key_column(table)
     types = {column.name: column.domain_base or column.base_name for column in columns.values()}

@@ -39,6 +39,16 @@ class MonthCount:
 
 
 @dataclass(frozen=True, slots=True)
+class LaterCount:
+    """Values and links in scope of posts created from the cutover on, where the config includes those."""
+
+    table: str
+    decision: str
+    values: int
+    links: int
+
+
+@dataclass(frozen=True, slots=True)
 class AuthorCount:
     """One author's values and links that would be changed."""
 
@@ -118,6 +128,12 @@ def month_counts(connection: Connection, plan_id: int, offset_seconds: int) -> t
     parameters = {"plan_id": plan_id, "offset_seconds": offset_seconds}
     with connection.cursor(row_factory=args_row(MonthCount)) as cursor:
         return tuple(cursor.execute(statement("report_plan.months"), parameters))
+
+
+def later_counts(connection: Connection, plan_id: int) -> tuple[LaterCount, ...]:
+    """The later posts' part of what is in scope; nothing where the config leaves them."""
+    with connection.cursor(row_factory=args_row(LaterCount)) as cursor:
+        return tuple(cursor.execute(statement("report_plan.later"), {"plan_id": plan_id}))
 
 
 def author_counts(connection: Connection, plan_id: int, authors: int) -> tuple[AuthorCount, ...]:

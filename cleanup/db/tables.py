@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from cleanup.config import ExemptBy, LinkRows, TriggerPolicy, Undated, UrlResult
+from cleanup.config import AfterCutover, ExemptBy, LinkRows, TriggerPolicy, Undated, UrlResult
 from cleanup.vocabulary import ColumnFormat
 
 Fingerprint = dict[str, object]
@@ -80,6 +80,7 @@ class Table:
     undated: Undated
     leaves: tuple[Leaf, ...]
     triggers: TriggerPolicy = TriggerPolicy.REFUSE
+    after_cutover: AfterCutover = AfterCutover.LEAVE
 
     def key_names(self) -> list[str]:
         """The key's column names in index order."""

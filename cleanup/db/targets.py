@@ -8,7 +8,7 @@ from typing import Final
 
 from psycopg import sql
 
-from cleanup.config import Undated
+from cleanup.config import AfterCutover, Undated
 from cleanup.db.arrays import TextArray
 from cleanup.db.queries import comment, literal_sql, predicate_sql, run_statement, statement
 from cleanup.db.tables import KeyColumn, Leaf, Table, TextColumn
@@ -200,17 +200,20 @@ class Target:
         )
         exempt = self._exempt(beside_parameters)
         undated = Scope.HISTORICAL if self.table.undated is Undated.INCLUDE else Scope.UNDATED
+        later = sql.SQL("WHEN {} >= {} THEN {} ").format(
+            self._created_at(), sql.Literal(self.cutover), sql.Literal(Scope.AFTER_CUTOVER.value)
+        )
         null_mark = sql.SQL("CASE WHEN {} IS NULL OR {} IS NULL THEN 'n' ELSE '-' END").format(where, exempt)
         return sql.SQL(
-            "CASE WHEN {where} IS NOT TRUE THEN {outside} WHEN {created} >= {cutover} THEN {after} "
+            "CASE WHEN {where} IS NOT TRUE THEN {outside} {later}"
             "WHEN {exempt} THEN {exempted} WHEN {created} IS NULL THEN {undated} ELSE {historical} END "
             "|| {null_mark} || {link_mark}"
         ).format(
             where=where,
             outside=sql.Literal(Scope.OUTSIDE.value),
+            # Included, later posts are what the historical ones are: exempt, or in scope.
+            later=later if self.table.after_cutover is AfterCutover.LEAVE else sql.SQL(""),
             created=self._created_at(),
-            cutover=sql.Literal(self.cutover),
-            after=sql.Literal(Scope.AFTER_CUTOVER.value),
             exempt=exempt,
             exempted=sql.Literal(Scope.EXEMPT.value),
             undated=sql.Literal(undated.value),

@@ -14,7 +14,18 @@ from cleanup.report.run_numbers import run_tables
 from cleanup.report.samples import TextState
 
 # The others are in the page and in the CSV files.
-_READ_FIRST: Final = ("totals", "decisions", "kept", "review", "reviews", "refused", "hosts", "other_shops", "forecast")
+_READ_FIRST: Final = (
+    "totals",
+    "decisions",
+    "later",
+    "kept",
+    "review",
+    "reviews",
+    "refused",
+    "hosts",
+    "other_shops",
+    "forecast",
+)
 _SCOPES: Final = ("historical", "after_cutover", "exempt", "undated", "outside")
 
 
@@ -139,6 +150,7 @@ def _totals(report: PlanReport) -> Iterator[str]:
 
 
 def _warnings(report: PlanReport) -> Iterator[str]:
+    yield from (f"  {shown(sentence)}" for sentence in report.included_later())
     for table in report.tables:
         for refusal, number in sorted(table.refusals.items()):
             yield f"  {table.table}: {number:,} values can not be changed: {refusal}"

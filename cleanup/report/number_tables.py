@@ -49,8 +49,7 @@ def _sums(report: PlanReport) -> Iterator[NumberTable]:
         "Posts read",
         ("table", "posts", "in scope", "after cutover", "exempt", "undated", "outside", "values found", "to change"),
         tuple((table.table, *row) for table, row in zip(report.tables, numbers, strict=True)),
-        "A post can hold several values. A value is found where it holds a link that the policy knows, or can not be "
-        "read.",
+        " ".join((_OF_VALUES, *(f"{sentence}." for sentence in report.included_later()))),
         ("all", *map(sum, zip(*numbers, strict=True))),
     )
     yield NumberTable(
@@ -73,6 +72,9 @@ def _in_reading_order(totals: Mapping[str, int]) -> list[tuple[str, int]]:
     return [(name, named[name]) for name in _MEANINGS if name in named]
 
 
+_OF_VALUES: Final = (
+    "A post can hold several values. A value is found where it holds a link that the policy knows, or can not be read."
+)
 _MEANINGS: Final = {
     "redact": "taken out, a placeholder stands there",
     "rewrite": "replaced as the policy's template says",
@@ -86,6 +88,13 @@ _MEANINGS: Final = {
 
 def _found(report: PlanReport, details: PlanDetails) -> Iterator[NumberTable]:
     yield _decisions(report, details)
+    yield NumberTable(
+        "later",
+        "Of these, in posts created from the cutover on",
+        ("table", "decision", "values", "links"),
+        tuple((one.table, one.decision, one.values, one.links) for one in details.later),
+        'In scope, since the config says after_cutover = "include" of their tables.',
+    )
     yield _kept(report, details)
     reasons: Counter[tuple[str, str]] = Counter()
     for one in details.classes:

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from typing import Final
 
-from cleanup.db.report_plan import AuthorCount, ClassCount, MonthCount, RefusedValue, ReviewCount, SpreadCount
+from cleanup.db.report_plan import (
+    AuthorCount,
+    ClassCount,
+    LaterCount,
+    MonthCount,
+    RefusedValue,
+    ReviewCount,
+    SpreadCount,
+)
 from cleanup.report.forecast import Forecast
 from cleanup.report.samples import Sample
 
@@ -69,6 +77,7 @@ class PlanDetails:
     columns: tuple[ColumnLine, ...]
     classes: tuple[ClassCount, ...]
     months: tuple[MonthCount, ...]
+    later: tuple[LaterCount, ...]
     authors: tuple[AuthorCount, ...]
     spreads: Spreads
     samples: tuple[Sample, ...]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from cleanup.config import AfterCutover
 from cleanup.db.approvals import Approval, approvals_of
 from cleanup.db.chunks import ChunkCounts, chunk_counts
 from cleanup.db.connection import Connection
@@ -43,6 +44,7 @@ class TableLine:
     actionable: int
     refusals: dict[str, int]
     null_predicates: int
+    after_cutover: AfterCutover
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,14 @@ class PlanReport:
         """What became of each approval of the plan, in a sentence."""
         return [_signature(approval) for approval in self.approvals if approval.digest.hex() == self.digest]
 
+    def included_later(self) -> list[str]:
+        """Each table whose later posts the config puts in scope, in a sentence."""
+        return [
+            f'{table.table}: posts created from the cutover on are in scope too (after_cutover = "include")'
+            for table in self.tables
+            if table.after_cutover is AfterCutover.INCLUDE
+        ]
+
     def totals(self) -> dict[str, int]:
         """Spans by what becomes of them."""
         totals: Counter[str] = Counter()
@@ -122,7 +132,7 @@ class _TableSum:
         self.scopes.update(counts.scopes)
         self.refusals.update(counts.refusals)
 
-    def line(self, table: str) -> TableLine:
+    def line(self, table: str, after_cutover: AfterCutover) -> TableLine:
         return TableLine(
             table,
             self.rows,
@@ -131,6 +141,7 @@ class _TableSum:
             self.actionable,
             dict(self.refusals),
             self.null_predicates,
+            after_cutover,
         )
 
 
@@ -141,7 +152,7 @@ def plan_report(connection: Connection, plan_id: int, policy: Policy | None) -> 
     """
     require_ledger(connection)
     plan = get_plan(connection, plan_id)
-    tables, spans, hosts, counted = _sum_up(connection, plan_id)
+    tables, spans, hosts, counted = _sum_up(connection, plan)
     report = PlanReport(
         plan_id=plan.plan_id,
         base_plan_id=plan.base_plan_id,
@@ -172,14 +183,14 @@ def plan_report(connection: Connection, plan_id: int, policy: Policy | None) -> 
 
 
 def _sum_up(
-    connection: Connection, plan_id: int
+    connection: Connection, plan: Plan
 ) -> tuple[tuple[TableLine, ...], tuple[SpanLine, ...], tuple[tuple[str, int], ...], tuple[tuple[str, int], ...]]:
-    table_of = {leaf.leaf_number: leaf.table_name for leaf in plan_leaves(connection, plan_id)}
+    table_of = {leaf.leaf_number: leaf.table_name for leaf in plan_leaves(connection, plan.plan_id)}
     sums = {table: _TableSum() for table in table_of.values()}
     spans: Counter[tuple[str, str, str, str, str, str, str]] = Counter()
     hosts: Counter[str] = Counter()
     counted: Counter[str] = Counter()
-    for chunk in chunk_counts(connection, plan_id):
+    for chunk in chunk_counts(connection, plan.plan_id):
         table = table_of[chunk.leaf_number]
         counts = ScanCounts.from_json(chunk.counts)
         sums[table].add(chunk, counts)
@@ -187,12 +198,18 @@ def _sum_up(
             spans[table, *span_class] += number
         hosts.update(counts.hosts)
         counted.update(counts.counted)
-    tables = tuple(part.line(table) for table, part in sorted(sums.items()))
+    tables = tuple(part.line(table, _after_cutover(plan, table)) for table, part in sorted(sums.items()))
     lines = tuple(
         SpanLine(table, column, scope, platform, kind, decision, reason, number)
         for (table, scope, column, platform, kind, decision, reason), number in sorted(spans.items())
     )
     return tables, lines, tuple(hosts.most_common(_TOP_HOSTS)), tuple(counted.most_common(_TOP_HOSTS))
+
+
+def _after_cutover(plan: Plan, table: str) -> AfterCutover:
+    settings = plan.settings.get(table)
+    assert isinstance(settings, dict)
+    return AfterCutover(settings["after_cutover"])
 
 
 def _readings(plan: Plan, policy: Policy | None) -> tuple[ReadingLine, ...]:

@@ -20,6 +20,16 @@ SELECT CASE WHEN isfinite(f.created_at)
  WHERE f.plan_id = %(plan_id)s
  GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 
+-- name: later
+-- What is in scope though it was created from the cutover on: only where the config includes such posts.
+SELECT l.table_name, s.span ->> 4, count(DISTINCT f.finding_number)::bigint, count(*)::bigint
+  FROM cleanup.finding AS f
+  JOIN cleanup.plan AS p ON p.plan_id = f.plan_id AND f.created_at >= p.cutover
+  JOIN cleanup.plan_leaf AS l ON l.plan_id = f.plan_id AND l.leaf_number = f.leaf_number
+ CROSS JOIN LATERAL jsonb_array_elements(f.spans::jsonb) AS s(span)
+ WHERE f.plan_id = %(plan_id)s AND f.scope = 'historical'
+ GROUP BY 1, 2 ORDER BY 1, 2;
+
 -- name: authors
 -- Who has most links that would be changed, by id alone.
 SELECT f.author, count(DISTINCT f.finding_number)::bigint, count(*)::bigint

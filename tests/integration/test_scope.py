@@ -1,5 +1,6 @@
 """Which rows and values a job takes up: exemptions, predicates, dates, and values that can not be changed."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,93 @@ def test_the_cutover_divides_the_posts_and_undated_ones_are_a_class_of_their_own
     assert scopes(plan)["findings"] == 3
     job.verify(job.apply(plan))
     assert clean(job) == redacted
+
+
+LATER = "2021-09-01 12:00+08"
+
+
+@pytest.fixture
+def early_and_late(job: Job) -> Job:
+    """A historical post, one from the very cutover on, one of a live-stream after it."""
+    job.execute(
+        "INSERT INTO post (id, created_at, kind, body) VALUES (1, '2020-01-01', 'note', %s),"
+        " (2, '2021-08-02 00:00+08', 'note', %s), (3, %s, 'live', %s)",
+        LINK,
+        LINK,
+        LATER,
+        LINK,
+    )
+    return job
+
+
+def include_later(job: Job, setting: str = "include") -> None:
+    """Say what is to become of posts created from the cutover on."""
+    configure(job, f'after_cutover = "{setting}"\nexempt = "kind = \'live\'"')
+
+
+def test_later_posts_are_planned_changed_verified_and_rolled_back_where_the_config_includes_them(
+    early_and_late: Job,
+) -> None:
+    job = early_and_late
+    include_later(job)
+    plan = job.plan()
+    line = scopes(plan)
+    assert (line["scopes"], line["actionable"], line["after_cutover"]) == ({"historical": 2, "exempt": 1}, 2, "include")
+    run = job.apply(plan)
+    assert clean(job) == {1, 2}
+    job.verify(run)
+
+    # What comes in from now on is in scope too: the sweep sees it, and a delta plan changes it.
+    job.execute("INSERT INTO post (id, created_at, body) VALUES (4, %s, %s)", LATER, LINK)
+    assert job.verify(run, status=1).number("sweep", "unplanned") == 1
+    delta = job.plan("--since", plan.number("plan_id"))
+    job.verify(job.apply(delta))
+    assert clean(job) == {1, 2, 4}
+
+    job.verify(job.roll_back(run))
+    assert clean(job) == {4}
+
+
+def test_later_posts_are_counted_and_left_where_the_config_does_not_say_otherwise(early_and_late: Job) -> None:
+    job = early_and_late
+    plan = job.plan()
+    line = scopes(plan)
+    assert (line["scopes"], line["findings"], line["actionable"]) == ({"historical": 1, "after_cutover": 2}, 3, 1)
+    run = job.apply(plan)
+    assert clean(job) == {1}
+    job.execute("INSERT INTO post (id, created_at, body) VALUES (4, %s, %s)", LATER, LINK)
+    job.verify(run)
+    assert "(after_cutover" not in job.done("report", plan.number("plan_id")).out
+
+
+def test_the_report_says_of_which_table_later_posts_are_in_scope(early_and_late: Job) -> None:
+    job = early_and_late
+    include_later(job)
+    printed = job.done("plan").out
+    said = 'public.post: posts created from the cutover on are in scope too (after_cutover = "include")'
+    assert said in printed
+    assert said in job.done("report", 1).out
+    job.done("report", 1, "--html", "plan.html", "--csv", "tables")
+    with (job.folder / "tables" / "later.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[1:] == [["public.post", "redact", "1", "1"]]
+    page = (job.folder / "plan.html").read_text(encoding="utf-8")
+    assert "and of later ones where the config says so" in page
+    assert '<table id="later"' in page
+
+
+@pytest.mark.parametrize(("planned", "present"), [("include", "leave"), ("leave", "include")])
+def test_a_plan_is_applied_only_with_its_own_answer_to_later_posts(
+    early_and_late: Job, planned: str, present: str
+) -> None:
+    job = early_and_late
+    include_later(job, planned)
+    plan = job.plan()
+    job.approve(plan)
+    include_later(job, present)
+    refused = job.done("apply", plan.number("plan_id"), status=1)
+    assert refused.codes == ["CLN-106"]
+    assert f'public.post.after_cutover: "{planned}" then, "{present}" now' in refused.err
+    assert clean(job) == set()
 
 
 def test_a_result_too_long_for_its_column_is_refused_at_plan_time_and_left(job: Job) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cleanup.config import ExemptBy, JobConfig, Pace, Undated
+from cleanup.config import AfterCutover, ExemptBy, JobConfig, Pace, Undated
 from cleanup.config_file import load_config
 from cleanup.errors import ConfigInvalid
 from cleanup.resources import config_directory
@@ -33,6 +33,7 @@ def test_the_least_config_takes_the_documented_values(tmp_path: Path) -> None:
     (table,) = config.tables
     assert config.policy == config_directory() / "policy-xiaohongshu-2021.toml"
     assert (table.name, table.key, table.created_at, table.undated) == ("public.post", (), "created_at", Undated.LEAVE)
+    assert table.after_cutover is AfterCutover.LEAVE
     assert [(column.name, column.format) for column in table.columns] == [("body", ColumnFormat.TEXT)]
     assert config.pace == Pace()
     assert config.approval.expires_after_hours == 168
@@ -55,6 +56,7 @@ def test_every_key_of_a_table_is_read(tmp_path: Path) -> None:
         where = "NOT hidden"
         exempt_by = { table = "shop.live", key = "id", column = "live_id" }
         undated = "include"
+        after_cutover = "include"
         [table.columns]
         body = "markdown"
         card = { format = "json", paths = ["items[*].text"] }
@@ -65,6 +67,7 @@ def test_every_key_of_a_table_is_read(tmp_path: Path) -> None:
     assert (table.author, table.exempt, table.where) == ("writer", "is_live", "NOT hidden")
     assert table.exempt_by == ExemptBy("shop.live", "id", "live_id")
     assert (table.created_at_time_zone, table.undated) == ("Asia/Shanghai", Undated.INCLUDE)
+    assert table.after_cutover is AfterCutover.INCLUDE
     assert [(one.name, one.format.value, one.json_paths) for one in table.columns] == [
         ("body", "markdown", ()),
         ("card", "json", ("items[*].text",)),
@@ -86,6 +89,7 @@ def test_every_error_of_a_file_is_told_at_once_with_table_and_key(tmp_path: Path
     name = "post"
     created_at_time_zone = "Asia/Shanghigh"
     undated = "maybe"
+    after_cutover = "keep"
     sort = "id"
     exempt = ""
     exempt_by = { table = "live", key = "id" }
@@ -110,6 +114,7 @@ def test_every_error_of_a_file_is_told_at_once_with_table_and_key(tmp_path: Path
         "table[1].created_at: is missing",
         "table[1].created_at_time_zone: is 'Asia/Shanghigh', must be an IANA zone such as Asia/Shanghai",
         "table[1].undated: is 'maybe', must be one of leave, include",
+        "table[1].after_cutover: is 'keep', must be one of leave, include",
         "table[1].sort: unknown key",
         "table[1].exempt: is '', must be a non-empty string",
         "table[1].exempt_by.column: is missing",
@@ -123,7 +128,7 @@ def test_every_error_of_a_file_is_told_at_once_with_table_and_key(tmp_path: Path
         "approval.max_drift: is 5, must be a number from 0 to 1",
     ):
         assert [line for line in found if line.startswith(expected)], expected
-    assert len(found) == 17
+    assert len(found) == 18
 
 
 @pytest.mark.parametrize(
@@ -157,7 +162,10 @@ def test_result_settings_hold_what_alters_results_and_nothing_else(tmp_path: Pat
     plain = load(tmp_path, POLICY + TABLE + other).result_settings()
     paced = POLICY + other + TABLE + "[pace]\nlanes = 7\nchunk_rows = 3\n[approval]\nmax_drift = 0.5"
     assert load(tmp_path, paced).result_settings() == plain
-    changes = ('exempt = "x"', 'where = "x"', 'key = ["x"]', 'undated = "include"', 'author = "x"', 'triggers = "fire"')
+    changes = (
+        *('exempt = "x"', 'where = "x"', 'key = ["x"]', 'author = "x"'),
+        *('undated = "include"', 'after_cutover = "include"', 'triggers = "fire"'),
+    )
     for change in changes:
         assert load(tmp_path, POLICY + TABLE + change + "\n" + other).result_settings() != plain
 
