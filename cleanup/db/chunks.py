@@ -1,6 +1,9 @@
 """Chunks: claimed in short transactions, scanned outside of any, finished with their findings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
@@ -10,6 +13,18 @@ from cleanup.db.queries import statement
 from cleanup.db.targets import Key, KeyRange, Target
 
 Counts = dict[str, object]
+
+
+class ChunkState(Enum):
+    """How a chunk stands; whoever takes one over from a lane that is gone leaves it claimed."""
+
+    CLAIMED = "claimed"
+    DONE = "done"
+
+
+CHUNK_TRANSITIONS: Final[Mapping[tuple[ChunkState, ChunkState], str]] = {
+    (ChunkState.CLAIMED, ChunkState.DONE): "its counts and findings are committed",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """What people ask of a run, from any host: to stand still, to go on, to end, to keep another pace."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
@@ -15,15 +17,19 @@ from cleanup.db.runs import RunState
 
 
 class Wish(Enum):
-    """go -> pause: lanes wait between batches, and keep their place.
-
-    pause -> go: they go on where they stand.
-    go | pause -> cancel: the rest is not to be done; nothing follows a cancel.
-    """
+    """What is wanted of a run; nothing follows a cancel."""
 
     GO = "go"
     PAUSE = "pause"
     CANCEL = "cancel"
+
+
+WISH_TRANSITIONS: Final[Mapping[tuple[Wish, Wish], str]] = {
+    (Wish.GO, Wish.PAUSE): "lanes are to wait between batches, and keep their place",
+    (Wish.PAUSE, Wish.GO): "lanes are to go on where they stand",
+    (Wish.GO, Wish.CANCEL): "the rest is not to be done",
+    (Wish.PAUSE, Wish.CANCEL): "the rest of a run that stands still is not to be done",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
@@ -16,14 +17,18 @@ from cleanup.vocabulary import ColumnFormat
 
 
 class PlanState(Enum):
-    """scanning -> finished: every chunk is done and the digest is made.
-
-    scanning -> abandoned: a newer plan with another policy or config took its place.
-    """
+    """How a plan stands."""
 
     SCANNING = "scanning"
     FINISHED = "finished"
     ABANDONED = "abandoned"
+
+
+# Here and for every other state: each way from one to another, and why it is taken. The ledger refuses the others.
+PLAN_TRANSITIONS: Final[Mapping[tuple[PlanState, PlanState], str]] = {
+    (PlanState.SCANNING, PlanState.FINISHED): "every chunk is done and the digest is made",
+    (PlanState.SCANNING, PlanState.ABANDONED): "a newer plan with another policy or config took its place",
+}
 
 
 @dataclass(frozen=True, slots=True)

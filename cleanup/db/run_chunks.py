@@ -1,11 +1,29 @@
 """The chunks of a run: leased to one lane at a time, fenced by an attempt number, taken up again in later passes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
 from cleanup.db.queries import run_statement
+
+
+class RunChunkState(Enum):
+    """How a chunk of a run stands; whoever takes one over from a lane that is gone leaves it claimed."""
+
+    OPEN = "open"
+    CLAIMED = "claimed"
+    DONE = "done"
+
+
+RUN_CHUNK_TRANSITIONS: Final[Mapping[tuple[RunChunkState, RunChunkState], str]] = {
+    (RunChunkState.OPEN, RunChunkState.CLAIMED): "a lane takes it",
+    (RunChunkState.CLAIMED, RunChunkState.OPEN): "its lane stops, or a pass ends with rows that somebody held",
+    (RunChunkState.CLAIMED, RunChunkState.DONE): "a pass ends with no row left over",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Final
 
 from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
@@ -22,13 +23,7 @@ class RunKind(Enum):
 
 
 class RunState(Enum):
-    """running -> interrupted: a signal asked for it; the checkpoint is kept.
-
-    interrupted -> running: the same command was given again.
-    running -> drift_stopped: more of the posts were edited since the plan than the config allows.
-    running | interrupted -> cancelled: somebody decided against the rest.
-    running -> finished: every finding has its outcome.
-    """
+    """How a run stands."""
 
     RUNNING = "running"
     INTERRUPTED = "interrupted"
@@ -39,7 +34,19 @@ class RunState(Enum):
     @property
     def is_open(self) -> bool:
         """Whether the same command goes on with the run."""
-        return self in (RunState.RUNNING, RunState.INTERRUPTED)
+        return any(before is self for before, _ in RUN_TRANSITIONS)
+
+
+RUN_TRANSITIONS: Final[Mapping[tuple[RunState, RunState], str]] = {
+    (RunState.RUNNING, RunState.INTERRUPTED): "its job stops between batches; the checkpoint is kept",
+    (RunState.INTERRUPTED, RunState.RUNNING): "the same command was given again",
+    (RunState.RUNNING, RunState.FINISHED): "every finding has its outcome",
+    (RunState.INTERRUPTED, RunState.FINISHED): "one job stopped as another gave the last finding its outcome",
+    (RunState.RUNNING, RunState.DRIFT_STOPPED): "more of the posts were edited since the plan than the config allows",
+    (RunState.INTERRUPTED, RunState.DRIFT_STOPPED): "one job stopped as another found that too many were edited",
+    (RunState.RUNNING, RunState.CANCELLED): "somebody decided against the rest",
+    (RunState.INTERRUPTED, RunState.CANCELLED): "somebody decided against the rest of a run that stood still",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1518,5 +1518,28 @@ CREATE TRIGGER written_once BEFORE UPDATE ON cleanup.approval FOR EACH ROW
     EXECUTE FUNCTION cleanup.refuse_change('an approval can only be revoked, once and in one''s own name: '
                                            '`cleanup approve --revoke` does it.');
 
+-- A state changes only in the ways that the code has a reason for: those of plans and runs are what the triggers above
+-- leave. Looked at only where a statement writes the state, so that a renewed lease costs nothing.
+CREATE FUNCTION cleanup.refuse_transition() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'CL002',
+        MESSAGE = format('%I.%I: nothing leads from %s to %s', TG_TABLE_SCHEMA, TG_TABLE_NAME,
+                         to_jsonb(OLD) ->> TG_ARGV[0], to_jsonb(NEW) ->> TG_ARGV[0]),
+        HINT = 'states are changed by the verbs of cleanup and by the ledger''s procedures.';
+END $$;
+
+CREATE TRIGGER written_stepwise BEFORE UPDATE OF state ON cleanup.chunk FOR EACH ROW
+    WHEN (OLD.state <> NEW.state AND OLD.state || ' -> ' || NEW.state NOT IN ('claimed -> done'))
+    EXECUTE FUNCTION cleanup.refuse_transition('state');
+CREATE TRIGGER written_stepwise BEFORE UPDATE OF state ON cleanup.run_chunk FOR EACH ROW
+    WHEN (OLD.state <> NEW.state AND OLD.state || ' -> ' || NEW.state NOT IN (
+        'open -> claimed', 'claimed -> open', 'claimed -> done'))
+    EXECUTE FUNCTION cleanup.refuse_transition('state');
+CREATE TRIGGER written_stepwise BEFORE UPDATE OF wish ON cleanup.control FOR EACH ROW
+    WHEN (OLD.wish <> NEW.wish AND OLD.wish || ' -> ' || NEW.wish NOT IN (
+        'go -> pause', 'pause -> go', 'go -> cancel', 'pause -> cancel'))
+    EXECUTE FUNCTION cleanup.refuse_transition('wish');
+
 -- Where a rehearsal writes as run 0, and rolls everything back: nothing ever stays in it.
 SELECT cleanup.add_log_partition(0);

@@ -196,7 +196,7 @@ def test_a_chunk_is_finished_only_with_its_own_keys(make_site: MakeSite, steppin
     assert isinstance(through, list)
     chunk = Chunk(int(str(number)), int(str(leaf)), tuple(after), tuple(through), int(str(attempt)))
     undone = "state = 'claimed', counts = NULL, findings = NULL, actionable = NULL"
-    site.do(f"UPDATE cleanup.chunk SET {undone} WHERE chunk_number = {number}")
+    site.tamper(f"UPDATE cleanup.chunk SET {undone} WHERE chunk_number = {number}")
     with open_connection(site.dsn, "a lane") as lane:
         others = replace(chunk, through_key=("9999",)), replace(chunk, after_key=None), replace(chunk, leaf_number=2)
         for other in others:
