@@ -30,8 +30,18 @@ class MarkdownLink:
 
 
 def markdown_links(text: str) -> Iterator[MarkdownLink]:
-    """Every inline link and image, by ascending end: one inside another's label comes first."""
-    return _Links(text).run()
+    """Every inline link and image, by ascending end: one inside another's label comes first.
+
+    One that holds too many others in one another is text: what takes its place would be written for each of them.
+    """
+    depths: list[tuple[int, int]] = []
+    for link in _Links(text).run():
+        depth = 1
+        while depths and depths[-1][0] > link.start:
+            depth = max(depth, depths.pop()[1] + 1)
+        depths.append((link.start, depth))
+        if depth <= _DEEPEST:
+            yield link
 
 
 class _Links:

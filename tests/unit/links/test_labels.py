@@ -1,5 +1,7 @@
 """Labels of anchors and Markdown links: which of them are one link or code alone, and what stays of the others."""
 
+import time
+
 import pytest
 
 from cleanup.links.finder import Finder
@@ -116,3 +118,14 @@ def test_a_title_of_a_link_that_goes_goes_with_it(finder: Finder) -> None:
 )
 def test_a_url_ends_where_a_markdown_link_begins(finder: Finder, text: str, after: str) -> None:
     assert cleaned(finder, text, MARKDOWN) == after
+
+
+def test_images_in_one_another_cost_their_length(finder: Finder) -> None:
+    depth = 5_000
+    nested = "![" * depth + "灯" + f"]({ITEM})" * depth
+    start = time.process_time()
+    after = cleaned(finder, nested, MARKDOWN)
+    assert time.process_time() - start < 5
+    assert "taobao" not in after
+    shallow = "![" * 20 + "灯" + f"]({ITEM})" * 20
+    assert cleaned(finder, shallow, MARKDOWN) == "灯" + MARK * 20
