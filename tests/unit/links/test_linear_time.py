@@ -116,6 +116,26 @@ HOSTILE = [
             "~~~\n",
         )
     ),
+    *(
+        (TEXT, unit)
+        for unit in (
+            "m.tb.cn/h.4AbcDe7? ",
+            "m.tb.cn/h.4AbcDe7?a=1#",
+            "https：/",
+            "taobao.com/[链接已移除]",
+            "x.cc/$Ab3dEf6hIj9$/Ab3dEf6hIj9/a.b",
+        )
+    ),
+    *(
+        (MARKDOWN, unit)
+        for unit in (
+            "[**",
+            "[`*`*](//tb.cn/a)",
+            "[m.tb.cn](//tb.cn/a)",
+            "//tb.cn/a[a](//tb.cn/a)",
+            '[a](//jd.com/ "//tb.cn/a")',
+        )
+    ),
     *((JSON, unit) for unit in ("[", '{"a":', "[[],", '"', '["a",', '{"a":[', "\\u", " ", "1", "-", '"\\')),
 ]
 
