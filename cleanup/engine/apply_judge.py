@@ -10,7 +10,7 @@ from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, change_of, refusal_of
 from cleanup.engine.review_marks import any_reviewed
-from cleanup.engine.spans import decode_spans, finding_hash, value_hash
+from cleanup.engine.spans import decode_spans, finding_hash, place_of, value_hash
 from cleanup.engine.verdicts import Change, Outcome, Verdict
 from cleanup.errors import DigestDiffers
 from cleanup.links.spans import Span
@@ -25,6 +25,7 @@ class ApplyJudge:
     def __init__(self, matcher: Matcher, target: Target) -> None:
         self._matcher = matcher
         self._table = target.table
+        self._leaf_name = target.leaf.full_name
         self._columns = {column.number: column for column in target.table.columns}
 
     def judge(self, item: Finding, row: LockedRow) -> Verdict:
@@ -32,7 +33,7 @@ class ApplyJudge:
         column = self._columns[item.column_number]
         if finding_hash(self._table.name, column.name, item) != item.finding_hash:
             raise DigestDiffers(
-                f"finding {item.finding_number} is not the one that was signed",
+                f"the finding of {place_of(self._leaf_name, column.name, item.key)} is not the one that was signed",
                 hint="the ledger was tampered with: keep it as evidence, and make a new plan.",
             )
         spans = decode_spans(item.spans)

@@ -18,7 +18,7 @@ from cleanup.db.targets import Target
 from cleanup.engine.batch import difference
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.job import Job, leaves_of, targets_of
-from cleanup.engine.spans import finding_hash
+from cleanup.engine.spans import finding_hash, place_of
 from cleanup.errors import (
     ApprovalExpired,
     BeforeCutover,
@@ -33,6 +33,8 @@ from cleanup.links import MATCHER_VERSION
 
 _NEW_PLAN: Final = "make a new plan and have it approved."
 _TAMPERED: Final = "the ledger was changed behind the plan's back: keep it as evidence, and make a new plan."
+_NONE_CHANGED: Final = "each of them is what its own hash says, so some are missing, added or replaced whole"
+_NAMED: Final = 5
 _PAGE: Final = 5_000
 
 
@@ -180,24 +182,34 @@ def require_signed_findings(connection: Connection, plan: Plan) -> None:
     require_findings(connection, plan.plan_id)
     leaves = plan_leaves(connection, plan.plan_id)
     digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan.plan_id))
+    # The digest is over the findings' hashes: so each of these has to be its finding's own. Each lane looks again
+    # before it writes; but then a run is open already, and batches of it are written.
+    changed = _changed_findings(connection, plan, leaves)
     if digests.plan != plan.digest:
         raise DigestDiffers(
             f"the findings of plan {plan.plan_id} make the digest {digests.plan.hex()}, its own is "
-            f"{(plan.digest or b'').hex()}",
+            f"{(plan.digest or b'').hex()}: {changed or _NONE_CHANGED}",
             hint=_TAMPERED,
         )
-    # The digest is over the findings' hashes: so each of these has to be its finding's own. Each lane looks again
-    # before it writes; but then a run is open already, and batches of it are written.
-    tables = {leaf.leaf_number: leaf.table_name for leaf in leaves}
+    if changed:
+        raise DigestDiffers(f"findings of plan {plan.plan_id} are not what was signed: {changed}", hint=_TAMPERED)
+
+
+def _changed_findings(connection: Connection, plan: Plan, leaves: list[PlanLeaf]) -> str:
+    """The places of the findings that are not what their own hash says: the first few, and how many more."""
+    tables = {leaf.leaf_number: (leaf.table_name, leaf.leaf_name) for leaf in leaves}
     columns = {(one.table_name, one.column_number): one.column_name for one in plan_columns(connection, plan.plan_id)}
+    named, more = list[str](), 0
     for finding in _every_finding(connection, plan.plan_id):
-        table = tables[finding.leaf_number]
-        column = columns.get((table, finding.column_number), "")
-        if finding_hash(table, column, finding) != finding.finding_hash:
-            raise DigestDiffers(
-                f"finding {finding.finding_number} of plan {plan.plan_id} is not the one that was signed",
-                hint=_TAMPERED,
-            )
+        table, leaf = tables.get(finding.leaf_number, ("", "?"))
+        column = columns.get((table, finding.column_number), "?")
+        if finding_hash(table, column, finding) == finding.finding_hash:
+            continue
+        if len(named) < _NAMED:
+            named.append(place_of(leaf, column, finding.key))
+        else:
+            more += 1
+    return "; ".join(named) + (f"; and {more:,} more" if more else "")
 
 
 def _every_finding(connection: Connection, plan_id: int) -> Iterator[Finding]:

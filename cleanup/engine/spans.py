@@ -8,6 +8,7 @@ from typing import TypeAlias
 from cleanup.compact_json import compact_json
 from cleanup.db.change_log import NULL_HASH
 from cleanup.db.findings import Finding
+from cleanup.links.explain import visible
 from cleanup.links.spans import Span
 from cleanup.vocabulary import Decision
 
@@ -79,6 +80,12 @@ def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
         finding.spans,
     ]
     return hashlib.sha256(compact_json(content).encode()).digest()
+
+
+def place_of(leaf_name: str, column_name: str, key: Sequence[str]) -> str:
+    """Where a value stands, for messages: leaf, column and key as reports write them, and nothing of its text."""
+    shown = key[0] if len(key) == 1 else f"({', '.join(key)})"
+    return f"{leaf_name}.{column_name} {visible(shown)}"
 
 
 def value_id(table_name: str, column_name: str, key: Sequence[str]) -> int:

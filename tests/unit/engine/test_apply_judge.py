@@ -114,3 +114,9 @@ def test_a_finding_that_was_not_signed_stops_the_run(
 ) -> None:
     with pytest.raises(DigestDiffers):
         judge.judge(replace(finding, **forged), row(TEXT))  # type: ignore[arg-type]
+
+
+def test_such_a_finding_is_named_by_its_place_and_without_its_text(judge: ApplyJudge, finding: Finding) -> None:
+    with pytest.raises(DigestDiffers) as refusal:
+        judge.judge(replace(finding, key=("a\u202eb", "2")), row(TEXT))
+    assert refusal.value.message == "the finding of public.note.body (a\\u202eb, 2) is not the one that was signed"
