@@ -1,12 +1,12 @@
 """cleanup approve: sign a plan by its digest."""
 
 import binascii
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
-from cleanup.commands.options import job_options, load_job
+from cleanup.commands.options import OutputFormat, format_option, job_options, load_job
 from cleanup.commands.selecting import selection_options
 from cleanup.db.approvals import Approval, Approved, approve, revoke, session_role
 from cleanup.db.connection import Connection
@@ -22,6 +22,7 @@ from cleanup.engine.job import Job
 from cleanup.engine.rollback_source import open_source
 from cleanup.errors import DigestDiffers, PlanAlreadyApplied, PlanNotApproved, UsageInvalid
 from cleanup.event_catalogue import Event
+from cleanup.report.as_json import render_json
 from cleanup.report.as_text import shown
 
 
@@ -35,6 +36,7 @@ from cleanup.report.as_text import shown
 @click.option("--ticket", help="The change ticket.")
 @click.option("--revoke", "revoking", is_flag=True, help="Take back what was approved and not yet applied.")
 @click.option("--reason", help="Why it is taken back; with --revoke.")
+@format_option
 def command(
     config_file: Path,
     dsn: str,
@@ -46,11 +48,13 @@ def command(
     ticket: str | None,
     revoking: bool,
     reason: str | None,
+    output_format: OutputFormat,
 ) -> None:
     """Approve a plan, or a rollback, by its digest: what was signed is what runs."""
     _require_fitting(digest, ticket, revoking=revoking, reason=reason)
     job = load_job(config_file, dsn)
-    typed = "" if revoking else digest or click.prompt("digest of the report that you have read")
+    # The question is no part of the answer, which may be read as JSON.
+    typed = "" if revoking else digest or click.prompt("digest of the report that you have read", err=True)
     database = Database(dsn, "cleanup approve")
 
     def sign_or_revoke(connection: Connection) -> Approval:
@@ -63,14 +67,22 @@ def command(
         approval = database.transact(sign_or_revoke)
     finally:
         database.close()
+    if output_format is OutputFormat.JSON:
+        click.echo(render_json({**asdict(approval), "source_run_id": source_run_id}), nl=False)
+        return
     name = f"plan {plan_id}" if source_run_id is None else f"rollback of run {source_run_id}"
-    if revoking:
-        click.echo(f"{name} is not approved any more: revoked by {shown(signer)}; it was {shown(approval.approver)}'s")
-    else:
-        click.echo(
-            f"{name} approved by {shown(approval.approver)} as {approval.approved_by}, "
-            f"ticket {shown(approval.ticket)}, good until {approval.expires_at.isoformat(timespec='seconds')}"
-        )
+    click.echo(f"{name} {_revoked(approval, signer) if revoking else _signed(approval)}")
+
+
+def _revoked(approval: Approval, revoker: str) -> str:
+    return f"is not approved any more: revoked by {shown(revoker)}; it was {shown(approval.approver)}'s"
+
+
+def _signed(approval: Approval) -> str:
+    return (
+        f"approved by {shown(approval.approver)} as {approval.approved_by}, "
+        f"ticket {shown(approval.ticket)}, good until {approval.expires_at.isoformat(timespec='seconds')}"
+    )
 
 
 def _require_fitting(digest: str | None, ticket: str | None, *, revoking: bool, reason: str | None) -> None:

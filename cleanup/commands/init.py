@@ -1,14 +1,21 @@
 """cleanup init: install or upgrade the ledger."""
 
+from collections.abc import Iterator
+from typing import Final
+
 import click
 
-from cleanup.commands.options import dsn_option
+from cleanup.commands.options import OutputFormat, dsn_option, format_option
 from cleanup.db.catalog import publications_for_all_tables
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.ledger import Migration, install, install_script, installed_version
 from cleanup.db.relocations import accept_this_database
 from cleanup.errors import LedgerWouldReplicate, UsageInvalid
+from cleanup.report.as_json import render_json
+
+_RECORDED: Final = "recorded"
+_RECORDED_BEFORE: Final = "recorded before"
 
 
 @click.command("init")
@@ -23,7 +30,14 @@ from cleanup.errors import LedgerWouldReplicate, UsageInvalid
     help="Record that this database takes the place of the one where the plans and runs were made: it was upgraded, "
     "or restored. Then runs can be verified and rolled back here.",
 )
-def command(dsn: str, print_sql: bool, acknowledge_publications: bool, moved_here: str | None) -> None:
+@format_option
+def command(
+    dsn: str,
+    print_sql: bool,
+    acknowledge_publications: bool,
+    moved_here: str | None,
+    output_format: OutputFormat,
+) -> None:
     """Install or upgrade the ledger, schema "cleanup" in the posts' own database."""
     if moved_here is not None and not moved_here.strip():
         raise UsageInvalid("--moved-here without a reason", hint="say why this database takes the other's place.")
@@ -36,13 +50,21 @@ def command(dsn: str, print_sql: bool, acknowledge_publications: bool, moved_her
         is_new = bool(moved_here) and database.transact(lambda one: accept_this_database(one, str(moved_here)))
     finally:
         database.close()
-    for step in applied:
-        click.echo(f"applied migration {step.number} {step.name}")
+    word = None if moved_here is None else _RECORDED if is_new else _RECORDED_BEFORE
+    if output_format is OutputFormat.JSON:
+        steps = [{"number": step.number, "name": step.name} for step in applied]
+        click.echo(render_json({"applied": steps, "moved_here": word}), nl=False)
+        return
+    click.echo("\n".join(_lines(applied, word)))
+
+
+def _lines(applied: tuple[Migration, ...], word: str | None) -> Iterator[str]:
+    yield from (f"applied migration {step.number} {step.name}" for step in applied)
     if not applied:
-        click.echo("the ledger is up to date")
-    if moved_here:
-        said = "takes the place of" if is_new else "was said before to take the place of"
-        click.echo(f"this database {said} the one where its plans and runs were made")
+        yield "the ledger is up to date"
+    if word is not None:
+        said = "takes the place of" if word == _RECORDED else "was said before to take the place of"
+        yield f"this database {said} the one where its plans and runs were made"
 
 
 def _install(connection: Connection, acknowledged: bool) -> tuple[Migration, ...]:

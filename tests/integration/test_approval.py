@@ -1,6 +1,9 @@
 """Who signs: by digest, as another role where the config asks for one, and with a way back until it is applied."""
 
+import io
+import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -110,12 +113,49 @@ def test_an_approval_is_taken_back_until_it_is_applied(job: Job) -> None:
     assert job.done(*revoke, status=REFUSED).codes == ["CLN-108"]
 
 
+def test_signatures_are_answered_as_json_too(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    single(job)
+    plan = job.plan()
+    number, digest = plan.number("plan_id"), plan.report["digest"]
+    signed = sign(job, plan, "--format", "json").report
+    ((approved_at, expires_at, role),) = job.execute(
+        "SELECT approved_at, expires_at, session_user::text FROM cleanup.approval"
+    )
+    assert isinstance(approved_at, datetime)
+    assert isinstance(expires_at, datetime)
+    assert datetime.fromisoformat(str(signed.pop("approved_at"))) == approved_at
+    assert datetime.fromisoformat(str(signed.pop("expires_at"))) == expires_at
+    expected = {
+        "approval_id": 1,
+        "plan_id": number,
+        "source_run_id": None,
+        "digest": digest,
+        "approver": "Ana",
+        "ticket": "CHG-1",
+        "approved_by": role,
+        "revoked_at": None,
+        "revoker": None,
+        "revoked_for": None,
+    }
+    assert signed == expected
+    revoked = job.done("approve", number, "--revoke", "--by", "Bo", "--reason", "wait", "--format", "json").report
+    assert (revoked["revoker"], revoked["revoked_for"], revoked["approver"]) == ("Bo", "wait", "Ana")
+    assert revoked["revoked_at"] is not None
+    # The digest is asked for beside the answer.
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{digest}\n"))
+    typed = job.done("approve", number, "--by", "Ana", "--ticket", "CHG-1", "--format", "json")
+    assert typed.report["digest"] == digest
+    assert "digest of the report that you have read" in typed.err
+    assert sign(job, plan, "--format", "jsonl").status == USAGE
+
+
 def test_the_approval_of_a_rollback_is_taken_back_too(job: Job) -> None:
     config = CONFIG.replace("four_eyes = true", "rollbacks = true")
     job.config_file.write_text(config, encoding="utf-8")
     run = job.apply(job.plan()).number("run_id")
     digest = str(job.done("rollback", run, "--dry-run", "--format", "json").report["digest"])
-    job.done("approve", "--rollback", run, "--digest", digest, "--by", "Ana", "--ticket", "CHG-2")
+    words = ("--digest", digest, "--by", "Ana", "--ticket", "CHG-2", "--format", "json")
+    assert job.done("approve", "--rollback", run, *words).number("source_run_id") == run
     job.done("approve", "--rollback", run, "--revoke", "--by", "Bo", "--reason", "not yet")
     assert job.done("rollback", run, status=REFUSED).codes == ["CLN-103"]
     # The plan's own approval was used by its run, and is no part of that.

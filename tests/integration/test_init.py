@@ -43,6 +43,21 @@ def test_a_second_init_finds_nothing_to_do(job: Job) -> None:
     assert (catalog(job), job.checksums()) == before
 
 
+def test_it_answers_as_json_too(job: Job) -> None:
+    script = job.done("init", "--sql").out
+    assert job.done("init", "--sql", "--format", "json").out == script
+    installed = job.done("init", "--format", "json").report
+    migrations = job.execute("SELECT migration_number, name FROM cleanup.migration ORDER BY 1")
+    assert installed == {
+        "applied": [{"number": number, "name": name} for number, name in migrations],
+        "moved_here": None,
+    }
+    assert migrations
+    for word in ("recorded", "recorded before"):
+        again = job.done("init", "--moved-here", "a restore", "--format", "json").report
+        assert again == {"applied": [], "moved_here": word}
+
+
 def test_the_printed_script_makes_the_same_ledger(server: Server, job: Job) -> None:
     script = job.done("init", "--sql").out
     assert job.checksums() == {}
