@@ -13,7 +13,7 @@ from cleanup.db.progress import newest_open_plan, newest_open_run
 from cleanup.engine.job_signals import signals_noted
 from cleanup.errors import DatabaseFailed, NothingAtWork
 from cleanup.report.as_json import render_json_line
-from cleanup.report.as_lines import look_line
+from cleanup.report.as_lines import dated_line
 from cleanup.report.progress_model import Look, look_at_plan, look_at_run
 from cleanup.vocabulary import ExitStatus
 
@@ -70,12 +70,8 @@ def _watch(look: Callable[[], Look], is_ended: Callable[[], bool], output_format
 
         with Screen() as screen:
             return _until_the_end(look, screen.draw, is_ended)
-    render = _text_line if output_format is OutputFormat.TEXT else render_json_line
+    render = dated_line if output_format is OutputFormat.TEXT else render_json_line
     return _until_the_end(look, lambda one: click.echo(render(one), nl=False), is_ended)
-
-
-def _text_line(look: Look) -> str:
-    return f"{look.at.isoformat(timespec='seconds')} {look_line(look)}\n"
 
 
 def _until_the_end(look: Callable[[], Look], show: Callable[[Look], None], is_ended: Callable[[], bool]) -> Look | None:

@@ -14,6 +14,7 @@ from cleanup.db.connection import Connection
 from cleanup.db.queries import run_statement
 from cleanup.db.refusals import ledger_refusals
 from cleanup.db.runs import RunState
+from cleanup.event_catalogue import Event
 
 
 class Wish(Enum):
@@ -57,6 +58,21 @@ class RunGate:
     may_write: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SettingInPlace:
+    """A setting that takes the place of the config's: whose word that is, under which role, when and why.
+
+    Who and why are those of the newest `set` that named it; None where it was written past the verb.
+    """
+
+    key: str
+    value: int | float | str
+    set_by: str | None
+    set_as: str | None
+    set_at: datetime | None
+    reason: str | None
+
+
 def lock_control(connection: Connection, run_id: int) -> Control:
     """What was asked of the run so far; nobody else asks until the open transaction ends."""
     connection.execute(run_statement("controls.ensure", run_id), {"run_id": run_id})
@@ -96,3 +112,10 @@ def look_at_gate(connection: Connection, run_id: int) -> RunGate:
     assert row is not None
     state, *asked, may_write = row
     return RunGate(RunState(state), Control(*asked), may_write)
+
+
+def settings_in_place(connection: Connection, run_id: int) -> tuple[SettingInPlace, ...]:
+    """All that holds for a run in place of its config's, by name."""
+    parameters = {"run_id": run_id, "event": Event.RUN_SET.value.name}
+    with connection.cursor(row_factory=args_row(SettingInPlace)) as cursor:
+        return tuple(cursor.execute(run_statement("controls.settings", run_id), parameters))

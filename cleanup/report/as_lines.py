@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Final
 
 from cleanup.db.progress import LaneWork
-from cleanup.report.as_text import shown, table_lines
+from cleanup.report.as_text import shown, shown_setting, table_lines
 from cleanup.report.progress_model import Look, PlanLook, RunLook, SignalLook, Standing
 
 _OUTCOMES_NAMED: Final = 4
 _MIB: Final = 1 << 20
 
 SIGNAL_HEAD: Final = ("signal", "is", "value", "limit", "read", "source")
+SETTING_HEAD: Final = ("setting", "is", "set by", "as", "at (UTC)", "reason")
 LANE_HEAD: Final = ("lane", "on", "chunk", "table", "does")
 
 
@@ -30,6 +31,13 @@ def _look_lines(look: Look) -> Iterator[str]:
     yield from table_lines(LANE_HEAD, lane_rows(look))
     if isinstance(look, RunLook):
         yield from table_lines(SIGNAL_HEAD, signal_rows(look))
+
+
+def dated_line(look: Look) -> str:
+    """One of many lines: when that was, and with what holds in place of the config's while it goes on."""
+    settings = look.settings if isinstance(look, RunLook) and not look.is_over else ()
+    instead = "".join(f"; set {shown_setting(one)}" for one in settings)
+    return f"{look.at.isoformat(timespec='seconds')} {look_line(look)}{instead}\n"
 
 
 def _said(look: Look) -> str:
@@ -87,6 +95,14 @@ def signal_rows(look: RunLook) -> Iterator[tuple[str, ...]]:
             f"{one.age_seconds:.0f} s ago",
             shown(one.source),
         )
+
+
+def setting_rows(look: RunLook) -> Iterator[tuple[str, ...]]:
+    """Each setting that holds in place of the config's, with whose word that is."""
+    for one in look.settings:
+        at = f"{one.set_at:%Y-%m-%d %H:%M:%S}" if one.set_at else "?"
+        who = (shown(one.set_by or "?"), shown(one.set_as or "?"), at, shown(one.reason or ""))
+        yield (shown(one.key), shown(one.value), *who)
 
 
 def lane_rows(look: Look) -> Iterator[tuple[str, ...]]:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cleanup.report.as_lines import (
     LANE_HEAD,
+    SETTING_HEAD,
     SIGNAL_HEAD,
     came_of,
     counted,
@@ -20,6 +21,7 @@ from cleanup.report.as_lines import (
     lane_rows,
     name_of,
     pace_of,
+    setting_rows,
     signal_rows,
     wal_line,
 )
@@ -107,6 +109,8 @@ def _parts(look: Look) -> Iterable[RenderableType]:
     held = held_by(look)
     if held:
         yield Text(held, style="bold yellow" if look.standing is not Standing.ENDED else "bold")
+    if isinstance(look, RunLook) and look.settings:
+        yield _table(SETTING_HEAD, list(setting_rows(look)))
     lanes = list(lane_rows(look))
     yield _table(LANE_HEAD, lanes) if lanes else Text("no lane works", style="dim")
     if isinstance(look, RunLook) and look.signals:

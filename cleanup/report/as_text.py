@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from cleanup.db.controls import SettingInPlace
 from cleanup.db.wal_marks import WalMark
 from cleanup.engine.rollback_preview import RollbackPreview
 from cleanup.report.number_tables import plan_tables
@@ -55,6 +56,13 @@ def shown(value: object) -> str:
 def shown_key(key: Sequence[str]) -> str:
     """A row's key as one writes it: its one part, or all of them in parentheses."""
     return shown(key[0] if len(key) == 1 else f"({', '.join(key)})")
+
+
+def shown_setting(setting: SettingInPlace) -> str:
+    """A setting with whoever set it, and why, where the ledger knows that."""
+    who = f" by {shown(setting.set_by)}" if setting.set_by else ""
+    why = f": {shown(setting.reason)}" if setting.reason else ""
+    return f"{shown(setting.key)} = {shown(setting.value)}{who}{why}"
 
 
 def render_plan(report: PlanReport) -> str:
@@ -188,6 +196,9 @@ def _run_lines(report: RunReport) -> Iterator[str]:
         f"  findings {report.settled_findings:,}/{report.planned_findings:,} {share:.1%}; batches {report.batches:,}; "
         f"longest batch {report.longest_lock_ms} ms; edited since the plan {report.edited_since_plan:,}"
     )
+    for setting in report.settings:
+        at = f" at {_second(setting.set_at)} as {shown(setting.set_as)}" if setting.set_at else ""
+        yield f"  in place of its config, set{at}: {shown_setting(setting)}"
     yield from table_lines(
         ("outcome", "findings", "links"), ((line.outcome, line.findings, line.spans) for line in report.outcomes)
     )

@@ -8,7 +8,7 @@ from typing import Final
 from cleanup.db.batches import OutcomeCount, outcome_counts
 from cleanup.db.chunks import refused_values
 from cleanup.db.connection import Connection
-from cleanup.db.controls import Wish, look_at_gate
+from cleanup.db.controls import SettingInPlace, Wish, look_at_gate, settings_in_place
 from cleanup.db.plans import PlanState
 from cleanup.db.progress import LaneWork, PlanWork, RunWork, plan_lanes, plan_work, run_lanes, run_work
 from cleanup.db.runs import RunKind, RunState
@@ -75,6 +75,7 @@ class RunLook:
     last_batch_at: datetime | None
     lanes: tuple[LaneWork, ...]
     signals: tuple[SignalLook, ...]
+    settings: tuple[SettingInPlace, ...]
     wal_bytes_per_second: int | None
     word_age_seconds: float | None
     started_at: datetime
@@ -180,6 +181,7 @@ def look_at_run(connection: Connection, run_id: int) -> RunLook:
         last_batch_at=work.last_written_at,
         lanes=run_lanes(connection, run_id),
         signals=_signals(throttle, work.now),
+        settings=settings_in_place(connection, run_id),
         wal_bytes_per_second=throttle.wal_bytes_per_second if throttle is not None else None,
         word_age_seconds=throttle.age_seconds if throttle is not None else None,
         started_at=work.created_at,

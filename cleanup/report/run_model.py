@@ -7,6 +7,7 @@ from cleanup.db.archives import ExportPlace, Restoration, export_places, restora
 from cleanup.db.batches import OutcomeCount, batch_rows, outcome_counts, run_totals
 from cleanup.db.chunks import refused_values
 from cleanup.db.connection import Connection
+from cleanup.db.controls import SettingInPlace, settings_in_place
 from cleanup.db.ledger import require_ledger
 from cleanup.db.outcomes import Left, list_left
 from cleanup.db.purges import Purge, purge_in_force
@@ -47,6 +48,7 @@ class RunReport:
     restoration: Restoration | None
     exports: tuple[ExportPlace, ...]
     wal_marks: tuple[WalMark, ...]
+    settings: tuple[SettingInPlace, ...]
     details: RunDetails | None = None
 
     @property
@@ -94,6 +96,7 @@ def run_report(connection: Connection, run_id: int, rows_left: int, *, with_open
         restoration=restoration_of(connection, run_id),
         exports=tuple(export_places(connection, run_id)),
         wal_marks=wal_marks(connection, run_id),
+        settings=settings_in_place(connection, run_id),
     )
     _reconcile(report)
     return report

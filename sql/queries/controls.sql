@@ -27,3 +27,16 @@ SELECT r.state, coalesce(k.wish, 'go'), coalesce(k.revision, 0), coalesce(k.sett
        k.asked_at, cleanup.may_write(r.run_id)
   FROM cleanup.run AS r LEFT JOIN cleanup.control AS k ON k.run_id = r.run_id
  WHERE r.run_id = %(run_id)s;
+
+-- name: settings
+-- What holds in place of the config's is the control's; who said so and why, the newest event's that has KEY=VALUE of it.
+SELECT s.name || '.' || v.key, v.value, e.detail ->> 'by', e.by_role, e.at, e.detail ->> 'reason'
+  FROM cleanup.control AS k
+ CROSS JOIN LATERAL jsonb_each(k.settings) AS s(name, keys)
+ CROSS JOIN LATERAL jsonb_each(s.keys) AS v(key, value)
+  LEFT JOIN LATERAL (
+        SELECT w.detail, w.by_role, w.at FROM cleanup.event AS w
+         WHERE w.run_id = k.run_id AND w.name = %(event)s
+           AND strpos(' ' || (w.detail ->> 'settings'), ' ' || s.name || '.' || v.key || '=') > 0
+         ORDER BY w.event_id DESC LIMIT 1) AS e ON true
+ WHERE k.run_id = %(run_id)s ORDER BY 1;

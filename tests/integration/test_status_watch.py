@@ -138,6 +138,56 @@ def test_a_pause_says_who_asked_for_it_and_a_killed_job_that_nobody_works(
 
 
 @on_one_version
+def test_what_holds_in_place_of_the_config_is_shown_with_who_and_why(database_dsn: str, make_site: MakeSite) -> None:
+    site = make_site(database_dsn)
+    build_gate(site)
+    plan = site.approved_plan()
+    with closed_gate(site):
+        job = site.start("apply", str(plan))
+        wait_at_gate(site, job)
+        run = str(site.last_run())
+        assert json.loads(ask(site, "status", run, "--format", "json").out)["settings"] == []
+        ask(site, "set", run, "pace.lanes=1", "throttle.vacuum=ignore", "--reason", "the morning peak")
+        ask(site, "set", run, "pace.lock_target_ms=5000", "pace.batch_rows_max=3", "--reason", "authors wait")
+        ask(site, "set", run, "pace.lanes=2", "pace.batch_rows_max=config", "--reason", "less than before")
+        expected = [
+            ("pace.lanes", 2, "less than before"),
+            ("pace.lock_target_ms", 5_000, "authors wait"),
+            ("throttle.vacuum", "ignore", "the morning peak"),
+        ]
+        settings = json.loads(ask(site, "status", run, "--format", "json").out)["settings"]
+        assert [(one["key"], one["value"], one["reason"]) for one in settings] == expected
+        (who,) = {one["set_by"] for one in settings}
+        assert "@" in who
+        named = re.escape(who)
+        assert {one["set_as"] for one in settings} == {site.value("SELECT session_user::text")}
+        text = ask(site, "status", run).out
+        assert re.search(rf"^  in place of its config, set at \S+ as \S+: pace\.lanes = 2 by {named}: less", text, re.M)
+        watch = begin(site, "status", "--watch", *QUICKLY, run)
+        line = f"; set pace.lanes = 2 by {who}: less than before; set pace.lock_target_ms = 5,000 by {who}: "
+        wait_for("the settings", lambda: line in watch.said(), process=watch)
+        row = re.compile(rf"pace\.lanes +2 +{named} +\S+ +[\d-]+ [\d:]+ +less than before")
+        with Terminal(["status", "--watch", *QUICKLY, run, "--dsn", site.dsn], {}) as terminal:
+            terminal.wait_for("the settings", lambda text: row.search(text) is not None)
+    assert job.end().status == 0
+    # What has ended holds nothing in the place of anything.
+    assert watch.end().out.endswith("; finished\n")
+
+
+@on_one_version
+def test_a_setting_that_was_written_past_the_verb_has_nobodys_name(database_dsn: str, make_site: MakeSite) -> None:
+    site = make_site(database_dsn)
+    site.run("apply", str(site.approved_plan()))
+    run = site.last_run()
+    settings = json.dumps({"pace": {"lanes": 3}})
+    site.do(f"INSERT INTO cleanup.control (run_id, settings) VALUES ({run}, '{settings}')")
+    (setting,) = json.loads(ask(site, "status", str(run), "--format", "json").out)["settings"]
+    nobody = dict.fromkeys(("set_by", "set_as", "set_at", "reason"))
+    assert setting == {"key": "pace.lanes", "value": 3, **nobody}
+    assert "\n  in place of its config, set: pace.lanes = 3\n" in ask(site, "status", str(run)).out
+
+
+@on_one_version
 def test_on_a_terminal_it_shows_lanes_and_signals_and_what_holds_the_run(
     database_dsn: str, make_site: MakeSite
 ) -> None:
