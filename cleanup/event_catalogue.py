@@ -38,6 +38,11 @@ class Event(Enum):
     # Plans
     PLAN_CREATED = Entry("plan.created", "A plan begins.", ledger="plan")
     PLAN_STARTED = Entry("plan.started", "A job begins to work on a plan, or goes on with it.", log="plan leaves")
+    CHUNK_AWAITS_REPLICA = Entry(
+        "chunk.awaits_replica",
+        "A standby is to be scanned, and has not replayed yet what the plan has to see.",
+        log="lsn",
+    )
     CHUNK_FINISHED = Entry("chunk.finished", "A lane has scanned a chunk.", log="rows findings", routine=True)
     PLAN_FINISHED = Entry(
         "plan.finished", "Every row was read, and the plan has its digest.", log="plan digest", ledger="plan digest"
@@ -73,6 +78,12 @@ class Event(Enum):
         level=Level.WARNING,
     )
     REHEARSAL_STARTED = Entry("rehearsal.started", "apply --rehearse begins.", log="plan findings")
+    REHEARSAL_FINISHED = Entry(
+        "rehearsal.finished",
+        "It came to its end, and every batch was rolled back; the plan's report forecasts from what it measured.",
+        log="plan findings elapsed_ms wal_bytes lanes",
+        ledger="plan findings elapsed_ms wal_bytes lanes",
+    )
     # Runs
     RUN_CREATED = Entry(
         "run.created",
@@ -83,6 +94,12 @@ class Event(Enum):
         "run.marked",
         "Where in the WAL a run begins or ends: by a restore point, or why there is none.",
         log="run moment lsn restore_point? note?",
+    )
+    RUN_DRIFT_SAMPLED = Entry(
+        "run.drift_sampled",
+        "Before a run's first write: of how many sampled values how many are not as they were planned.",
+        log="plan run moved sampled",
+        ledger="plan run moved sampled",
     )
     RUN_STARTED = Entry(
         "run.started", "A job begins to work on a run, or goes on with it.", log="run plan? source? lanes"
@@ -100,8 +117,14 @@ class Event(Enum):
     )
     BATCH_TOO_LONG = Entry(
         "batch.too_long",
-        "The server ended a batch for holding its locks too long; it is tried again in two halves.",
+        "The server ended a batch for holding its locks too long; it is tried again, in two halves where it can be.",
         log="findings",
+        level=Level.WARNING,
+    )
+    BATCH_GIVEN_UP = Entry(
+        "batch.given_up",
+        "One finding by itself took too long at every attempt; it is left, and its outcome says so.",
+        log="sqlstate",
         level=Level.WARNING,
     )
     BATCH_REFUSED = Entry(

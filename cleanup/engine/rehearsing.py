@@ -11,6 +11,7 @@ from cleanup.db.batches import Settlement
 from cleanup.db.chunks import actionable_findings
 from cleanup.db.connection import SCAN_LIMITS, Connection
 from cleanup.db.database import Database
+from cleanup.db.events import add_event
 from cleanup.db.findings import Finding, page_of_findings
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
@@ -40,6 +41,7 @@ from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup apply --rehearse"
 _PAGE: Final = 5_000
+_LANES: Final = 1
 # Where a batch was refused as a whole, its rows are written one by one, in smaller batches.
 _ONE_BY_ONE_FINDINGS: Final = 100
 
@@ -112,14 +114,17 @@ class _Stage:
 def rehearse_plan(job: Job, plan_id: int, limit: int | None, on_batch: Callable[[Rehearsal], None]) -> Rehearsal:
     """Do a finished plan's writes, at most `limit` findings of them, and roll each batch back.
 
-    Consumes no approval and needs none, nor the cutover. Raises what `apply` would say of the plan, its rules, its
-    tables and its findings, and PlanAlreadyApplied where the plan has a run.
+    Consumes no approval and needs none, nor the cutover. All that stays of it is an event with what it measured. Raises
+    what `apply` would say of the plan, its rules, its tables and its findings, and PlanAlreadyApplied where the plan
+    has a run.
     """
     database = Database(job.dsn, APPLICATION_NAME)
     try:
         stage = database.transact(lambda connection: _set_up(connection, job, plan_id), SCAN_LIMITS, read_only=True)
         tell(Event.REHEARSAL_STARTED, plan=plan_id, findings=stage.planned)
-        return _Rehearser(database, stage, stage.planned if limit is None else limit, on_batch).work()
+        rehearsal = _Rehearser(database, stage, stage.planned if limit is None else limit, on_batch).work()
+        _record(database, rehearsal)
+        return rehearsal
     finally:
         database.close()
 
@@ -137,6 +142,19 @@ def _set_up(connection: Connection, job: Job, plan_id: int) -> _Stage:
     require_signed_findings(connection, plan)
     planned = actionable_findings(connection, plan_id)
     return _Stage(job, plan_id, digest.hex(), planned, targets, fingerprints, rehearsal_chunks(connection, plan_id))
+
+
+def _record(database: Database, rehearsal: Rehearsal) -> None:
+    """Keep what was measured: before a plan's first run, nothing else tells the signer how long it will take."""
+    measured = {
+        "findings": rehearsal.findings,
+        "elapsed_ms": round(rehearsal.seconds * 1_000),
+        "wal_bytes": rehearsal.wal_bytes,
+        "lanes": _LANES,
+    }
+    event = Event.REHEARSAL_FINISHED
+    database.transact(lambda connection: add_event(connection, event, plan_id=rehearsal.plan_id, **measured))
+    tell(event, plan=rehearsal.plan_id, **measured)
 
 
 def _applied(plan_id: int, by: str) -> PlanAlreadyApplied:
@@ -196,14 +214,20 @@ class _Rehearser:
             return items[-1].finding_number
         except BatchRefused:
             one_by_one, few = True, _ONE_BY_ONE_FINDINGS
-        except BatchTooLong:
+        except BatchTooLong as late:
             self._size.failed()
+            if len(items) == 1:
+                refusal = f"it took too long, SQLSTATE {late.sqlstate}"
+                self._batch(chunk, position, items, one_by_one=True, refusal=refusal)
+                return items[-1].finding_number
             few = (len(items) + 1) // 2
         for start in range(0, len(items), few):
             position = self._write(chunk, position, items[start : start + few], one_by_one=one_by_one)
         return position
 
-    def _batch(self, chunk: RunChunk, position: int, items: list[Finding], *, one_by_one: bool) -> None:
+    def _batch(
+        self, chunk: RunChunk, position: int, items: list[Finding], *, one_by_one: bool, refusal: str | None = None
+    ) -> None:
         stage, target = self._stage, self._stage.targets[chunk.leaf_number]
         place = BatchPlace(REHEARSAL_RUN, chunk.run_pass, last_pass=True)
         through = items[-1].finding_number
@@ -213,7 +237,10 @@ class _Rehearser:
             judge = ApplyJudge(self._matcher.resolving(resolver_within(stage.job, connection)), target)
             batch = Batch(place, target, stage.fingerprints[chunk.leaf_number], judge, rows_of(items))
             with RehearsalSession(connection, target, covered, batch_limits(self._pace)) as session:
-                return batch.run(session, one_by_one=one_by_one), session
+                settled = (
+                    batch.run(session, one_by_one=one_by_one) if refusal is None else batch.refuse(session, refusal)
+                )
+                return settled, session
 
         try:
             settlement, session = self._database.retry(attempt, lambda _: self._size.failed())

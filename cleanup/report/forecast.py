@@ -5,7 +5,16 @@ from math import ceil, exp
 from typing import Final
 
 from cleanup.db.connection import Connection
-from cleanup.db.report_forecast import EarlierRun, LeafSize, ServerWal, earlier_run, leaf_sizes, server_wal
+from cleanup.db.report_forecast import (
+    EarlierRehearsal,
+    EarlierRun,
+    LeafSize,
+    ServerWal,
+    earlier_rehearsal,
+    earlier_run,
+    leaf_sizes,
+    server_wal,
+)
 
 # A log row's fixed part on disk: hashes, salt, chain, numbers, key, the row's header, and its two index entries.
 _LOG_ROW_BYTES: Final = 330
@@ -53,10 +62,11 @@ def forecast(connection: Connection, plan_id: int) -> Forecast:
     sizes = leaf_sizes(connection, plan_id, _LOG_ROW_BYTES, _LOG_LINK_BYTES)
     server = server_wal(connection)
     earlier = earlier_run(connection)
+    rehearsal = earlier_rehearsal(connection, plan_id)
     lines = tuple(_line(size, server) for size in sizes)
     values = sum(size.values_to_change for size in sizes)
     log_bytes, log_measured = _log(sizes, values, earlier)
-    seconds, duration_measured = _duration(values, earlier)
+    seconds, duration_measured = _duration(values, rehearsal, earlier)
     images = "on" if server.full_page_writes else "off, so there are none"
     return Forecast(
         lines=lines,
@@ -71,6 +81,7 @@ def forecast(connection: Connection, plan_id: int) -> Forecast:
             f"reckoned from file sizes now: rows spread evenly over their tables' and indexes' pages of "
             f"{server.page_bytes} bytes, every page written whole once (full_page_writes is {images}). A run longer "
             f"than checkpoint_timeout ({server.checkpoint_timeout}) may write a page whole again after each checkpoint"
+            f"{_rehearsed_wal(rehearsal)}"
         ),
         log_measured=log_measured,
         dead_measured="every changed row leaves its old version behind, of its table's average size, until VACUUM",
@@ -117,11 +128,28 @@ def _log(sizes: tuple[LeafSize, ...], values: int, earlier: EarlierRun | None) -
     )
 
 
-def _duration(values: int, earlier: EarlierRun | None) -> tuple[float | None, str]:
-    if earlier is None or not earlier.seconds:
-        return None, "not measured yet: no run in this ledger has finished; `cleanup apply --rehearse` measures it"
-    pace = earlier.findings / earlier.seconds
+def _duration(values: int, rehearsal: EarlierRehearsal | None, earlier: EarlierRun | None) -> tuple[float | None, str]:
+    if rehearsal is not None:
+        # The plan's own values on this server: nearer to its run than what another plan's values took.
+        return (
+            round(rehearsal.seconds / rehearsal.findings * values, 1),
+            f"from a rehearsal on {rehearsal.finished_at:%Y-%m-%d %H:%M} UTC: {rehearsal.findings:,} of this plan's "
+            f"{values:,} values in {rehearsal.seconds:.1f} s, in {rehearsal.lanes} lane and without a pause; a run in "
+            "more lanes may take less, and one that a signal holds takes longer",
+        )
+    if earlier is not None and earlier.seconds:
+        return (
+            round(earlier.seconds / earlier.findings * values, 1),
+            f"from run {earlier.run_id}: {earlier.findings:,} values in {earlier.seconds:.1f} s, pauses included",
+        )
+    return None, "not measured yet: no run in this ledger has finished; `cleanup apply --rehearse` measures it"
+
+
+def _rehearsed_wal(rehearsal: EarlierRehearsal | None) -> str:
+    if rehearsal is None:
+        return ""
+    # Beside what was reckoned and not in its place: authors' writes and the images of just then are in it.
     return (
-        round(values / pace, 1),
-        f"from run {earlier.run_id}: {earlier.findings:,} values in {earlier.seconds:.1f} s, pauses included",
+        f". In the rehearsal of {rehearsal.findings:,} values the server wrote {rehearsal.wal_bytes:,} bytes, page "
+        "images and the writes of others included"
     )

@@ -32,3 +32,12 @@ SELECT r.run_id, sum(b.findings)::bigint, extract(epoch FROM max(b.written_at) -
   JOIN cleanup.batch AS b ON b.run_id = r.run_id
  WHERE r.kind = 'apply' AND r.state = 'finished'
  GROUP BY r.run_id HAVING max(b.written_at) > min(b.written_at) ORDER BY r.run_id DESC LIMIT 1;
+
+-- name: rehearsal
+-- What a rehearsal of this plan measured: the one that went furthest, since a few findings say little of a pace, and of
+-- several the newest.
+SELECT m.findings, m.elapsed_ms / 1000.0::float8, m.wal_bytes, m.lanes, e.at
+  FROM cleanup.event AS e
+ CROSS JOIN LATERAL jsonb_to_record(e.detail) AS m(findings bigint, elapsed_ms bigint, wal_bytes bigint, lanes int)
+ WHERE e.plan_id = %(plan_id)s AND e.name = %(event)s AND m.findings > 0 AND m.elapsed_ms > 0
+ ORDER BY m.findings DESC, e.event_id DESC LIMIT 1;

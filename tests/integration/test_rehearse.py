@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cleanup.resources import config_directory
-from tests.integration.jobs import LINK, POLICY, Answer, Job
+from tests.integration.jobs import LINK, POLICY, Answer, Job, Report
 
 REFUSED = 1
 ROWS = 300
@@ -57,11 +57,19 @@ def rehearse(job: Job, plan: Answer, *words: str | int, status: int = 0) -> Answ
     return job.done("apply", plan.number("plan_id"), "--rehearse", "--format", "json", *words, status=status)
 
 
+def but_events(checksums: dict[str, object]) -> dict[str, object]:
+    """All of a database but what is told of it."""
+    return {name: checksum for name, checksum in checksums.items() if name != "cleanup.event"}
+
+
 def test_it_writes_everything_and_leaves_no_trace(job: Job) -> None:
     plan = job.plan()
     before = job.checksums()
     rehearsal = rehearse(job, plan, status=REFUSED)
-    assert job.checksums() == before
+    assert but_events(job.checksums()) == but_events(before)
+    assert job.execute("SELECT name, plan_id, run_id FROM cleanup.event WHERE name LIKE 'rehearsal%'") == [
+        ("rehearsal.finished", plan.number("plan_id"), None)
+    ]
     # Nobody has approved it, the cutover is far away, and still every write was tried.
     assert rehearsal.codes == [], rehearsal.err
     assert rehearsal.number("planned") == rehearsal.number("findings") == 2 * ROWS
@@ -109,9 +117,64 @@ def test_a_limit_rehearses_the_first_findings_and_authors_edits_are_seen(job: Jo
     job.execute("UPDATE post SET body = body || ' edited', title = 'quiet' WHERE id = 2")
     before = job.checksums()
     rehearsal = rehearse(job, plan, "--limit", 10)
-    assert job.checksums() == before
+    assert but_events(job.checksums()) == but_events(before)
     assert (rehearsal.number("findings"), rehearsal.number("edited")) == (10, 2)
     assert rehearsal.report["outcomes"] == {"already_clean": 1, "changed": 8, "changed_after_edit": 1}
+
+
+def test_the_reports_forecast_goes_by_what_it_measured(job: Job) -> None:
+    plan = job.plan()
+    unmeasured = report_of(job)
+    assert forecast_of(unmeasured)["seconds"] is None
+    first = rehearse(job, plan, "--limit", 10)
+    # By so few values, but by this plan's; the event has whole milliseconds.
+    rounding = 0.0005 * 2 * ROWS / 10 + 0.05
+    expected = seconds_of(first) / 10 * 2 * ROWS
+    assert forecast_of(report_of(job))["seconds"] == pytest.approx(expected, abs=rounding)
+    whole = rehearse(job, plan, status=REFUSED)
+    rehearse(job, plan, "--limit", 5)
+    report = report_of(job)
+    forecast = forecast_of(report)
+    assert forecast["seconds"] == pytest.approx(seconds_of(whole), abs=0.051)
+    told = str(forecast["duration_measured"])
+    assert told.startswith("from a rehearsal on 20"), told
+    assert f"{2 * ROWS} of this plan's {2 * ROWS} values in {seconds_of(whole):.1f} s, in 1 lane" in told
+    assert f"the server wrote {whole.number('wal_bytes'):,} bytes" in str(forecast["wal_measured"])
+    assert told in job.done("report", plan.number("plan_id")).out
+    job.done("report", plan.number("plan_id"), "--html", "plan.html")
+    assert "from a rehearsal on" in (job.folder / "plan.html").read_text(encoding="utf-8")
+    # What is signed is what it was: the digest, and all that the plan says.
+    assert but_forecast(report) == but_forecast(unmeasured)
+    # Another plan's values are not measured by it, and there is no run yet.
+    assert forecast_of(report_of(job, job.plan()))["seconds"] is None
+
+
+def report_of(job: Job, plan: Answer | None = None) -> Report:
+    """The sign-off report; of the first plan where none is named."""
+    return job.done("report", 1 if plan is None else plan.number("plan_id"), "--format", "json").report
+
+
+def forecast_of(report: Report) -> Report:
+    """What a report says of the cost."""
+    details = report["details"]
+    assert isinstance(details, dict)
+    forecast = details["forecast"]
+    assert isinstance(forecast, dict)
+    return forecast
+
+
+def but_forecast(report: Report) -> Report:
+    """All that it says besides."""
+    details = report["details"]
+    assert isinstance(details, dict)
+    return {**report, "details": {**details, "forecast": None}}
+
+
+def seconds_of(rehearsal: Answer) -> float:
+    """How long it took."""
+    seconds = rehearsal.report["seconds"]
+    assert isinstance(seconds, float)
+    return seconds
 
 
 def test_what_apply_would_refuse_is_not_rehearsed(job: Job) -> None:
