@@ -8,8 +8,11 @@ import click
 from click.core import ParameterSource
 
 from cleanup.commands.options import OutputFormat, config_option, dsn_option, format_option, load_job, look
+from cleanup.db.connection import Connection
 from cleanup.db.database import Database
-from cleanup.errors import UsageInvalid
+from cleanup.db.ledger import require_ledger
+from cleanup.db.plans import PlanState, get_plan
+from cleanup.errors import PlanUnfinished, UsageInvalid
 from cleanup.links.policy import load_policy
 from cleanup.report.as_csv import write_csv_tables
 from cleanup.report.as_json import render_json
@@ -93,6 +96,8 @@ def command(
 
 
 def _report_plan(dsn: str, order: ReportOrder, files: _Files, output_format: OutputFormat) -> None:
+    if files.diff is not None or files.tables is not None:
+        look(dsn, "report", lambda connection: _require_finished(connection, order.plan_id))
     if files.diff is not None:
         _write_diff(dsn, order, files.diff)
         if files.page is None and files.tables is None:
@@ -102,6 +107,18 @@ def _report_plan(dsn: str, order: ReportOrder, files: _Files, output_format: Out
         click.echo(render_json(report) if output_format is OutputFormat.JSON else render_plan(report), nl=False)
         return
     _write(report, plan_tables(report), files)
+
+
+def _require_finished(connection: Connection, plan_id: int) -> None:
+    """Raise PlanUnfinished: a page and a terminal say on their first line that numbers are partial, these can not."""
+    require_ledger(connection)
+    plan = get_plan(connection, plan_id)
+    if plan.state is not PlanState.FINISHED:
+        raise PlanUnfinished(
+            f"plan {plan_id} is {plan.state.value}: its CSV tables, or its --diff, would look whole and are not",
+            hint="`cleanup plan` finishes it, or makes another; the terminal, --html and --format json show what there "
+            "is, and say so.",
+        )
 
 
 def _write_diff(dsn: str, order: ReportOrder, path: Path) -> None:

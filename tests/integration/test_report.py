@@ -238,7 +238,20 @@ def test_an_unfinished_plan_says_so_on_its_first_line(job: Job) -> None:
     body = (job.folder / "plan.html").read_text().partition("<body>")[2]
     assert body.lstrip().startswith('<p class="alert">This plan is scanning.')
     assert "cleanup approve" not in body
+    # JSON has it before every number.
+    assert list(job.done("report", 1, "--format", "json").report)[:3] == ["plan_id", "base_plan_id", "state"]
     assert job.done("report", 1, "--format", "json").report["state"] == "scanning"
+
+
+@pytest.mark.parametrize("state", ["scanning", "abandoned"])
+def test_tables_and_a_diff_of_an_unfinished_plan_are_refused(job: Job, state: str) -> None:
+    # A row of a table does not say that others are missing.
+    job.tamper("UPDATE cleanup.plan SET state = %s, finished_at = NULL, digest = NULL, findings_digest = NULL", state)
+    for words in (["--csv", "tables"], ["--diff", "diff.csv"], ["--html", "plan.html", "--csv", "tables"]):
+        answer = job.call("report", 1, *words)
+        assert (answer.status, answer.codes) == (1, ["CLN-102"])
+        assert f"plan 1 is {state}" in answer.err
+    assert not [name for name in ("tables", "diff.csv", "plan.html") if (job.folder / name).exists()]
 
 
 def test_without_its_config_a_report_says_what_is_missing(job: Job) -> None:
