@@ -1,18 +1,33 @@
 """The pages are true: their links lead somewhere, their tables are the code's, and their parts are in their places."""
 
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args, get_type_hints
 
 import pytest
 from click.testing import CliRunner
 
 from cleanup import errors
 from cleanup.cli import VERBS, cleanup
-from cleanup.config import Approval, Pace, Throttle
+from cleanup.config import (
+    Acknowledgement,
+    Approval,
+    Check,
+    ColumnConfig,
+    JobConfig,
+    Metrics,
+    Pace,
+    Resolution,
+    Retention,
+    TableConfig,
+    Throttle,
+    Window,
+)
 from cleanup.config_file import load_config
-from cleanup.engine.verdicts import Outcome
+from cleanup.engine.verdicts import ConflictReason, Outcome
 from cleanup.error_codes import page
 from cleanup.links.policy import load_policy
 from cleanup.resources import config_directory
@@ -29,6 +44,11 @@ REFERENCES: Final = {
 PARTS: Final = ["When", "Check first", "Do", "Expect to see", "Undo", "If it fails"]
 LINES_AT_MOST: Final = 85
 ANSWERS: Final = [file for file in PAGES if file.stem not in REFERENCES]
+
+EXAMPLE: Final = config_directory() / "example.toml"
+# What the model has beside the file's keys, and what it calls otherwise.
+NO_KEYS: Final = {(JobConfig, "file"), (ColumnConfig, "name")}
+KEYS_NAMED: Final = {"tables": "table", "json_paths": "paths", "leaf_formats": "leaves"}
 
 _PART: Final = re.compile(rf"^\*\*({'|'.join(PARTS)})\b", re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(([^)#:]+)\)")
@@ -91,11 +111,84 @@ def test_the_glossary_has_every_outcome() -> None:
     }
 
 
-def test_the_example_config_shows_every_key_with_its_default() -> None:
-    config = load_config(config_directory() / "example.toml")
+def keys_of(model: type, place: str = "") -> Iterator[str]:
+    """Every key that the config's model has a place for, as a dotted path; a column's own name is no key."""
+    hints = get_type_hints(model)
+    for field in fields(model):
+        if (model, field.name) not in NO_KEYS:
+            path = place + KEYS_NAMED.get(field.name, field.name)
+            yield path
+            for inner in models_in(hints[field.name]):
+                yield from keys_of(inner, f"{path}.")
+
+
+def models_in(hint: object) -> Iterator[type]:
+    # An acknowledgement is one text in the file.
+    if isinstance(hint, type) and is_dataclass(hint) and hint is not Acknowledgement:
+        yield hint
+    for part in get_args(hint):
+        yield from models_in(part)
+
+
+def keys_in(values: Mapping[str, object], place: str = "") -> Iterator[str]:
+    """Every key of a document, as a dotted path."""
+    for key, value in values.items():
+        yield f"{place}{key}"
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict):
+                yield from keys_in(inner, f"{place}{key}.")
+
+
+def test_the_example_config_names_every_key() -> None:
+    # A key that does not go with another one is there as a comment.
+    text = re.sub(r"^# (?=\w+ = )", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    shown = {re.sub(r"^(table\.columns)\.\w+", r"\1", path) for path in keys_in(tomllib.loads(text))}
+    assert set(keys_of(JobConfig)) - shown == set()
+
+
+def comments_of_example() -> dict[str, str]:
+    """What the example says of each key: beside it, right above it, and above its section."""
+    said: dict[str, str] = {}
+    section, of_section, above = "", "", ""
+    for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
+        if head := re.match(r"\[+([\w.]+)\]+", line):
+            section, of_section, above = head[1], above + line, ""
+        elif key := re.match(r"(\w+) = ", line):
+            path = f"{section}.{key[1]}"
+            said[path] = f"{said.get(path, '')}{of_section} {above} {line.partition('  #')[2]}"
+            above = ""
+        else:
+            above = f"{above} {line}" if line else ""
+    return said
+
+
+def test_a_key_of_the_example_has_its_default_or_says_what_that_is() -> None:
+    config = load_config(EXAMPLE)
     assert config.pace == Pace()
     assert config.approval == Approval()
     assert config.throttle == Throttle()
+    assert config.retention == Retention()
+    said = comments_of_example()
+    assert config.window is not None
+    assert config.resolution is not None
+    others: list[tuple[str, Check | Metrics | Window | Resolution | TableConfig]] = [
+        ("check", config.check),
+        ("metrics", config.metrics),
+        ("window", config.window),
+        ("resolution", config.resolution),
+        *(("table", table) for table in config.tables),
+    ]
+    for section, values in others:
+        for field in fields(values):
+            comment = said.get(f"{section}.{field.name}", "")
+            if comment and getattr(values, field.name) != field.default:
+                assert re.search("default|required", comment, re.IGNORECASE), f"{section}.{field.name}: {comment}"
+
+
+def test_the_page_of_conflicts_has_every_reason() -> None:
+    page_of_conflicts = (ROOT / "runbooks" / "conflicts.md").read_text(encoding="utf-8")
+    reasons = re.findall(r"^\| `(\w+)` \|", page_of_conflicts, re.MULTILINE)
+    assert sorted(reasons) == sorted(reason.value for reason in ConflictReason)
 
 
 def test_every_shipped_policy_and_config_is_valid() -> None:
