@@ -214,6 +214,12 @@ class DecisionsRefused(Refused):
     code = "CLN-123"
 
 
+class DeltaNotEnough(Refused):
+    """A run that was stopped before its time has left findings that a plan of what was written since would miss."""
+
+    code = "CLN-125"
+
+
 class NothingAtWork(Refused):
     """There is nothing to watch: no run is open, and no plan is being made."""
 

@@ -18,7 +18,7 @@ from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
 from cleanup.engine.canary import CanaryItems, CanaryJob, settled_findings, stand_still
 from cleanup.engine.checks.preflight import record_risks, require_preflight
-from cleanup.engine.drift import DriftWatch, require_little_drift
+from cleanup.engine.drift import DriftSample, DriftWatch, require_little_drift
 from cleanup.engine.guards import (
     require_approval,
     require_cutover,
@@ -136,14 +136,21 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
         approval = require_approval(connection, plan, now, four_eyes=job.config.approval.four_eyes)
         checks = require_preflight(connection, job, plan_id)
         require_signed_findings(connection, plan)
-        require_little_drift(connection, plan_id, targets, job.config.approval)
+        drift = require_little_drift(connection, plan_id, targets, job.config.approval)
         terms = RunTerms(actionable_findings(connection, plan_id), job.config.retention.days, VERSION)
         run_id = _create(connection, plan_id, approval.approval_id, terms)
         record_risks(connection, checks, plan_id, run_id)
+        _report_drift(connection, plan_id, run_id, drift)
     if not resume_run(connection, run_id):
         # Another job has ended it since we looked.
         _require_open(get_run(connection, run_id))
     return RunPlace(run_id, plan_id, None, targets, fingerprints, job.config.pace)
+
+
+def _report_drift(connection: Connection, plan_id: int, run_id: int, drift: DriftSample) -> None:
+    moved, sampled = drift.moved, drift.sampled
+    add_event(connection, Event.RUN_DRIFT_SAMPLED, plan_id=plan_id, run_id=run_id, moved=moved, sampled=sampled)
+    tell(Event.RUN_DRIFT_SAMPLED, plan=plan_id, run=run_id, moved=moved, sampled=sampled)
 
 
 def _create(connection: Connection, plan_id: int, approval_id: int, terms: RunTerms) -> int:

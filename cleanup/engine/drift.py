@@ -1,5 +1,6 @@
 """How far the posts have moved from the plan: sampled before the first write, watched during the run."""
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
@@ -20,7 +21,17 @@ _JUDGED_EVERY: Final = 100
 _JUDGED_AGAIN_AFTER: Final = 1 / 20
 
 
-def require_little_drift(connection: Connection, plan_id: int, targets: dict[int, Target], limits: Approval) -> None:
+@dataclass(frozen=True, slots=True)
+class DriftSample:
+    """How many of the sampled values are not as they were planned."""
+
+    moved: int
+    sampled: int
+
+
+def require_little_drift(
+    connection: Connection, plan_id: int, targets: dict[int, Target], limits: Approval
+) -> DriftSample:
     """Compare a fixed sample of the planned values with what stands there now; raise DriftTooHigh beyond the limit."""
     total = actionable_findings(connection, plan_id)
     every = max(1, total // limits.drift_sample)
@@ -35,6 +46,7 @@ def require_little_drift(connection: Connection, plan_id: int, targets: dict[int
             f"the limit is {limits.max_drift:.1%}",
             hint="nothing was written: make a new plan and have it approved.",
         )
+    return DriftSample(moved, len(sample))
 
 
 class DriftWatch:

@@ -26,7 +26,8 @@ from cleanup.vocabulary import ColumnFormat
 class Job:
     """One job: where the posts are, what is configured, which policy holds.
 
-    `deadline` is when it is to stop between batches, on the monotonic clock.
+    `deadline` is when it is to stop between batches, on the monotonic clock. `scan_dsn` leads to a standby that a plan
+    reads the posts from, and is empty where it reads the primary.
     """
 
     dsn: str
@@ -34,6 +35,7 @@ class Job:
     policy: Policy
     pattern_cache: Path | None
     deadline: float | None = None
+    scan_dsn: str = ""
 
     def formats(self) -> frozenset[ColumnFormat]:
         """Every format that a configured column, or a leaf of one, has."""

@@ -1,16 +1,13 @@
 """Making a plan: lanes claim and scan chunks until none is left, then one pass makes the digest."""
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Callable
+from dataclasses import replace
 
-from cleanup.db.chunks import Chunk, claim_chunk, finish_chunk, next_place, renew_chunk, unfinished_chunks
-from cleanup.db.connection import SCAN_LIMITS, Connection, transaction
-from cleanup.db.copy_rows import Piece, copy_pieces
+from cleanup.db.chunks import next_place, unfinished_chunks
+from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
-from cleanup.db.findings import Finding, copy_findings, first_number, hashes_in_digest_order
+from cleanup.db.findings import hashes_in_digest_order
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import (
     Plan,
@@ -23,31 +20,18 @@ from cleanup.db.plans import (
     open_one_at_a_time,
     plan_leaves,
 )
-from cleanup.db.targets import Target
 from cleanup.engine.checks.preflight import record_acknowledgements
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.guards import leaf_oids, require_here, require_same_rules
-from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, resolver, targets_of
-from cleanup.engine.lanes import IDLE_SECONDS, RENEW_AFTER, Stop, Stopped, run_lanes
-from cleanup.engine.matching import Matcher
-from cleanup.engine.scan import PIECE_BYTES, Scanner
-from cleanup.engine.scan_counts import ScanCounts
+from cleanup.engine.job import Job, basis_of, describe_tables, leaves_of, targets_of
+from cleanup.engine.lanes import Stopped, run_lanes
+from cleanup.engine.lineage import require_no_stopped_run
+from cleanup.engine.plan_lane import APPLICATION_NAME, PlanOrder, plan_lane
+from cleanup.engine.replica import require_replica
 from cleanup.errors import MaxRuntimeReached, PlanUnfinished, StoppedBySignal
 from cleanup.event_catalogue import Event
 from cleanup.links.prefilter import Prefilter
 from cleanup.log import bound, tell
-
-APPLICATION_NAME: Final = "cleanup plan"
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    job: Job
-    plan_id: int
-    since_xmin: str | None
-    # Leaves that the base plan read; in any other, a delta plan reads every row, however old.
-    swept_leaves: frozenset[int]
-    targets: dict[int, Target]
 
 
 def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection, int], None]) -> Plan:
@@ -58,12 +42,14 @@ def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection,
     database = Database(job.dsn, APPLICATION_NAME)
     try:
         order = database.transact(lambda connection: _open_plan(connection, job, base_plan_id))
+        if job.scan_dsn:
+            require_replica(job.scan_dsn, database.transact(lambda connection: get_plan(connection, order.plan_id)))
         tell(Event.PLAN_STARTED, plan=order.plan_id, leaves=len(order.targets))
         # Compiled once here, so that each lane finds it in the cache.
         Prefilter.compile(job.policy, job.formats(), job.pattern_cache)
         with bound(plan=order.plan_id):
             stopped = run_lanes(
-                _plan_lane,
+                plan_lane,
                 order,
                 job.config.pace.lanes,
                 lambda: database.glance(lambda connection: on_tick(connection, order.plan_id)),
@@ -82,7 +68,7 @@ def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection,
         database.close()
 
 
-def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> _Order:
+def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> PlanOrder:
     require_ledger(connection)
     swept = _open_base(connection, job, base_plan_id) if base_plan_id is not None else frozenset[int]()
     tables = describe_tables(connection, job)
@@ -95,8 +81,10 @@ def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> _O
         add_event(connection, Event.PLAN_CREATED, plan_id=plan_id)
         record_acknowledgements(connection, job, plan_id)
     plan = get_plan(connection, plan_id)
-    targets = targets_of(tables, plan_leaves(connection, plan_id), plan.cutover)
-    return _Order(job, plan_id, plan.since_xmin, swept, targets)
+    planned = plan_leaves(connection, plan_id)
+    targets = targets_of(tables, planned, plan.cutover)
+    fingerprints = {leaf.leaf_number: leaf.fingerprint for leaf in planned}
+    return PlanOrder(job, plan_id, plan.since_xmin, plan.first_lsn, swept, targets, fingerprints)
 
 
 def _open_base(connection: Connection, job: Job, base_plan_id: int) -> frozenset[int]:
@@ -106,6 +94,7 @@ def _open_base(connection: Connection, job: Job, base_plan_id: int) -> frozenset
         raise PlanUnfinished(f"plan {base_plan_id} is not finished", hint="finish it first, or make a whole plan.")
     require_here(connection, base)
     require_same_rules(base, job)
+    require_no_stopped_run(connection, base)
     return leaf_oids(plan_leaves(connection, base_plan_id))
 
 
@@ -114,81 +103,7 @@ def _same_leaves(planned: list[PlanLeaf], present: list[PlanLeaf]) -> bool:
     return [replace(leaf, row_estimate=0) for leaf in planned] == [replace(leaf, row_estimate=0) for leaf in present]
 
 
-def _plan_lane(order: _Order, lane: int, stop: Stop) -> None:
-    with bound(plan=order.plan_id):
-        _scan_lane(order, lane, stop)
-
-
-def _scan_lane(order: _Order, lane: int, stop: Stop) -> None:
-    pace = order.job.config.pace
-    name = f"{APPLICATION_NAME} {order.plan_id} lane {lane}"
-    ledger = Database(order.job.dsn, name, patient=True, pause=stop.pause)
-    posts = Database(order.job.dsn, f"{name} scan", patient=True, pause=stop.pause)
-    matcher = Matcher(order.job.policy, resolver(order.job, ledger))
-    prefilter = Prefilter.compile(order.job.policy, order.job.formats(), order.job.pattern_cache)
-    try:
-        while not stop.asked():
-            chunk = ledger.transact(
-                lambda connection: claim_chunk(
-                    connection, order.plan_id, order.targets, pace.chunk_rows, pace.lease_seconds
-                )
-            )
-            if chunk is not None:
-                target = order.targets[chunk.leaf_number]
-                with bound(table=target.leaf.full_name, chunk=chunk.chunk_number):
-                    _scan_chunk(order, chunk, ledger, posts, Scanner(matcher, prefilter, target))
-            elif ledger.transact(lambda connection: unfinished_chunks(connection, order.plan_id)) == 0:
-                return
-            else:
-                stop.pause(IDLE_SECONDS)
-    finally:
-        ledger.close()
-        posts.close()
-
-
-def _scan_chunk(order: _Order, chunk: Chunk, ledger: Database, posts: Database, scanner: Scanner) -> None:
-    target = order.targets[chunk.leaf_number]
-    lease_seconds = order.job.config.pace.lease_seconds
-    renewed = time.monotonic()
-
-    def renew() -> None:
-        # Seldom: it takes a second connection beside the scan's, which a small pool may not have to spare.
-        nonlocal renewed
-        if time.monotonic() - renewed > lease_seconds * RENEW_AFTER:
-            ledger.transact(lambda connection: renew_chunk(connection, order.plan_id, chunk, lease_seconds))
-            renewed = time.monotonic()
-
-    def scan(connection: Connection) -> tuple[list[Finding], ScanCounts]:
-        with transaction(connection, SCAN_LIMITS, read_only=True):
-            since = order.since_xmin if target.leaf.oid in order.swept_leaves else None
-            pieces = copy_pieces(connection, target.scan(chunk.key_range, since), PIECE_BYTES)
-            return _number(scanner, pieces, chunk, renew)
-
-    findings, counts = posts.retry(scan)
-
-    def finish(connection: Connection) -> bool:
-        actionable = sum(finding.actionable for finding in findings)
-        ours = finish_chunk(connection, order.plan_id, chunk, len(findings), actionable, counts.as_json())
-        if ours:
-            copy_findings(connection, order.plan_id, findings)
-        return ours
-
-    if ledger.transact(finish):
-        tell(Event.CHUNK_FINISHED, rows=counts.rows, findings=len(findings))
-
-
-def _number(
-    scanner: Scanner, pieces: Iterable[Piece], chunk: Chunk, renew: Callable[[], None]
-) -> tuple[list[Finding], ScanCounts]:
-    counts = ScanCounts()
-    findings: list[Finding] = []
-    for found in scanner.findings(pieces, counts, first_number(chunk.chunk_number) + 1):
-        findings += found
-        renew()
-    return findings, counts
-
-
-def _is_incomplete(connection: Connection, order: _Order) -> bool:
+def _is_incomplete(connection: Connection, order: PlanOrder) -> bool:
     return (
         next_place(connection, order.plan_id, order.targets) is not None
         or unfinished_chunks(connection, order.plan_id) > 0

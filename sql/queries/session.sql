@@ -10,3 +10,7 @@ SELECT clock_timestamp();
 -- name: standby
 -- After a failover an address may still lead to the old primary, which is a standby by then.
 SELECT pg_is_in_recovery();
+
+-- name: has_replayed
+-- Whether a standby has come so far in its primary's WAL; NULL where this is no standby.
+SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() >= %(lsn)s::pg_lsn END;

@@ -3,6 +3,7 @@
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, slow_updates, wait_for
 from tests.faults.measuring import differing_rows
+from tests.faults.said import events
 from tests.faults.stepping import Point, Stepping
 from tests.plugins.fault_table import Faults, Measured
 
@@ -27,7 +28,11 @@ def test_the_sample_refuses_before_the_first_write(make_site: MakeSite) -> None:
     assert site.everything() == before
     # The approval was not consumed, and the limit is a matter of the config: a wider one lets it run.
     site.set_pace(Pace(chunk_rows=100, batch_rows_max=200, max_drift=0.5))
-    site.run("apply", str(plan))
+    said = site.run("apply", str(plan)).err
+    (told,) = [one for one in events(said) if one["event"] == "run.drift_sampled"]
+    kept = site.value("SELECT detail FROM cleanup.event WHERE name = 'run.drift_sampled'")
+    assert kept == {"moved": told["moved"], "sampled": 1_000}
+    assert 100 < int(str(told["moved"])) <= 133
     assert site.outcomes(site.run_of(plan))["changed_after_edit"] == 133
     assert site.left_in_scope() == 0
 

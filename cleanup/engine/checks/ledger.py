@@ -11,7 +11,7 @@ from cleanup.errors import PreflightFailed
 
 
 def primary(setting: Setting) -> Iterator[CheckResult]:
-    """A standby can be scanned and nothing more."""
+    """A standby can be scanned for a plan, by --scan-dsn, and nothing more."""
     if is_standby(setting.connection):
         yield block(
             CheckName.PRIMARY,
