@@ -53,14 +53,22 @@ def _lines(result: Verification) -> Iterator[str]:
     yield f"  values with links in scope that nobody planned: {result.sweep.unplanned:,}"
     for place in result.sweep.examples:
         yield f"    unplanned: {place.leaf_name}.{place.column_name} {shown_key(place.key)}"
-    if result.sweep.unplanned and result.run is not None:
-        yield f"  to handle them: cleanup plan --since {result.run.plan_id}, then approve and apply that delta plan"
+    if result.sweep.unplanned:
+        yield f"  to handle them: {_way_out(result)}"
     for left in result.left:
         yield f"  left by the run: {left.leaf_name}.{left.column_name} {shown_key(left.key)}: {left.outcome}"
+    if result.awaiting_review:
+        yield f"  links that wait for a person: {result.awaiting_review:,}; they can be decided in a new plan's review"
     if result.run is not None:
         values = ", ".join(f"{name} {number:,}" for name, number in sorted(result.values.items())) or "none"
         yield f"  logged values: {values}"
         yield from _log_lines(result.run, result.log_problems)
+
+
+def _way_out(result: Verification) -> str:
+    if result.run is not None and result.delta_is_enough:
+        return f"cleanup plan --since {result.run.plan_id}, then approve and apply that delta plan"
+    return "cleanup plan, then approve and apply that plan; a delta plan would not read all of them"
 
 
 def _log_lines(run: Run, problems: Sequence[LogProblem]) -> Iterator[str]:

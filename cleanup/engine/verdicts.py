@@ -11,7 +11,7 @@ from cleanup.links.edits import Edit
 
 
 class Outcome(Enum):
-    """Where a finding ends; every one ends in exactly one of these."""
+    """Where a span ends, and the finding that it is of; every one ends in exactly one of these."""
 
     CHANGED = "changed"
     CHANGED_AFTER_EDIT = "changed_after_edit"
@@ -28,6 +28,7 @@ class Outcome(Enum):
     REFUSED_BY_DATABASE = "refused_by_database"
     UNREADABLE_NOW = "unreadable_now"
     AWAITING_REVIEW = "awaiting_review"
+    KEPT = "kept"
     CONFLICT = "conflict"
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Final
 
+from cleanup.db.batches import outcome_counts
 from cleanup.db.connection import SCAN_LIMITS, Connection
 from cleanup.db.database import Database
 from cleanup.db.findings import refused_findings
@@ -14,10 +15,11 @@ from cleanup.db.outcomes import Left, list_left
 from cleanup.db.plans import Plan, PlanLeaf, get_plan, plan_leaves
 from cleanup.db.posts import present_hashes
 from cleanup.db.purges import require_findings, require_log
-from cleanup.db.runs import Run, RunKind, RunState, get_run
+from cleanup.db.runs import Run, RunKind, get_run
 from cleanup.db.targets import Target
 from cleanup.engine.guards import is_here, leaf_oids, require_home, require_same_settings
 from cleanup.engine.job import Job, describe_tables, targets_of
+from cleanup.engine.lineage import is_visited
 from cleanup.engine.log_chains import LogProblem, all_log_rows
 from cleanup.engine.log_check import LogCheck, check_log
 from cleanup.engine.spans import value_id
@@ -32,18 +34,24 @@ _HASHED_AT_ONCE: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Everything that verify looked at; `run` is None where the posts alone were read again."""
+    """Everything that verify looked at; `run` is None where the posts alone were read again.
+
+    `delta_is_enough` says that a plan of what was written since is all that is needed next. `awaiting_review` counts
+    the links that the run's plan leaves to a person.
+    """
 
     run: Run | None
     sweep: Sweep
     left: list[Left]
     log_problems: list[LogProblem]
     values: dict[str, int]
+    delta_is_enough: bool = False
+    awaiting_review: int = 0
 
     @property
     def is_clean(self) -> bool:
         """Whether nothing is left to do and the log is whole."""
-        return not (self.sweep.unplanned or self.left or self.log_problems)
+        return not (self.sweep.unplanned or self.left or self.log_problems or self.awaiting_review)
 
 
 def verify_posts(job: Job, on_rows: Callable[[int], None]) -> Verification:
@@ -59,8 +67,8 @@ def verify_posts(job: Job, on_rows: Callable[[int], None]) -> Verification:
 def verify_run(job: Job, run_id: int, on_rows: Callable[[int], None]) -> Verification:
     """Prove a closed run: the sweep of what was written since its plan, its log, its values. Writes nothing.
 
-    Raises PlanStale where the config is not the plan's. Where the policy is another one by now, the run ended
-    before its time, or the database has moved, every post is read again instead.
+    Raises PlanStale where the config is not the plan's. Where the policy is another one by now, the run or one that
+    its plan stands on ended before its time, or the database has moved, every post is read again instead.
     """
     database = Database(job.dsn, APPLICATION_NAME)
     try:
@@ -69,27 +77,33 @@ def verify_run(job: Job, run_id: int, on_rows: Callable[[int], None]) -> Verific
         require_same_settings(plan, job, hint="give the config that the plan was made with.")
         targets = database.transact(lambda connection: _targets_of(connection, job, run), read_only=True)
         left = database.transact(lambda connection: _left(connection, run_id), read_only=True)
-        sweep = Sweep()
+        sweep, delta_is_enough = Sweep(), False
         if run.kind is RunKind.APPLY:
             leaves = database.transact(lambda connection: plan_leaves(connection, plan.plan_id), read_only=True)
             left += database.transact(lambda connection: _refused(connection, plan, targets), read_only=True)
-            is_moved = database.transact(lambda connection: not is_here(connection, plan), read_only=True)
-            since = plan.first_xmin if _sweep_is_enough(job, plan, run) and not is_moved else None
+            delta_is_enough = database.transact(lambda connection: _stands(connection, job, plan), read_only=True)
+            since = plan.first_xmin if delta_is_enough else None
             sweep = sweep_posts(database, job, Extent(since, leaf_oids(leaves), _known(leaves, left)), on_rows)
             left += sweep.refused
         check = database.transact(lambda connection: check_log(connection, run), SCAN_LIMITS, read_only=True)
         values = database.transact(
             lambda connection: _compare_values(connection, run_id, targets, check), SCAN_LIMITS, read_only=True
         )
-        return Verification(run, sweep, left, check.problems, values)
+        awaiting = database.transact(lambda connection: _awaiting_review(connection, run_id), read_only=True)
+        return Verification(run, sweep, left, check.problems, values, delta_is_enough, awaiting)
     finally:
         database.close()
 
 
-def _sweep_is_enough(job: Job, plan: Plan, run: Run) -> bool:
-    # A run that was stopped has not visited every finding; another policy may want what the plan's did not.
+def _stands(connection: Connection, job: Job, plan: Plan) -> bool:
+    """Whether all that the plan found has been visited, under the rules of today and in this database."""
     same_rules = plan.policy_digest == job.policy.digest and plan.matcher_version == MATCHER_VERSION
-    return same_rules and run.state is RunState.FINISHED
+    return same_rules and is_here(connection, plan) and is_visited(connection, plan)
+
+
+def _awaiting_review(connection: Connection, run_id: int) -> int:
+    counts = outcome_counts(connection, run_id)
+    return sum(line.spans for line in counts if line.outcome == Outcome.AWAITING_REVIEW.value)
 
 
 def _refused(connection: Connection, plan: Plan, targets: dict[int, Target]) -> list[Left]:

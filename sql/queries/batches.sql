@@ -45,12 +45,19 @@ SELECT count(*)::bigint, coalesce(sum(findings), 0)::bigint, coalesce(sum(edited
   FROM cleanup.batch WHERE run_id = %(run_id)s;
 
 -- name: outcome_counts
--- Findings and spans by outcome.
+-- Findings and spans by outcome. What an applied plan keeps or leaves to a person, no batch visits: the plan says it.
 SELECT k.outcome, sum(k.findings)::bigint, sum(k.spans)::bigint
-  FROM cleanup.batch AS b
- CROSS JOIN LATERAL (
-        SELECT o.key AS outcome, o.value::bigint AS findings, 0::bigint AS spans FROM jsonb_each_text(b.outcomes) AS o
+  FROM (SELECT o.key AS outcome, o.value::bigint AS findings, 0::bigint AS spans
+          FROM cleanup.batch AS b CROSS JOIN LATERAL jsonb_each_text(b.outcomes) AS o
+         WHERE b.run_id = %(run_id)s
         UNION ALL
-        SELECT s.key, 0, s.value::bigint FROM jsonb_each_text(b.span_outcomes) AS s) AS k
- WHERE b.run_id = %(run_id)s
+        SELECT s.key, 0, s.value::bigint
+          FROM cleanup.batch AS b CROSS JOIN LATERAL jsonb_each_text(b.span_outcomes) AS s
+         WHERE b.run_id = %(run_id)s
+        UNION ALL
+        SELECT CASE p.span ->> 4 WHEN 'keep' THEN 'kept' ELSE 'awaiting_review' END, 0, (p.span ->> 6)::bigint
+          FROM cleanup.run AS r JOIN cleanup.chunk AS c ON c.plan_id = r.plan_id
+         CROSS JOIN LATERAL jsonb_array_elements(c.counts -> 'spans') AS p(span)
+         WHERE r.run_id = %(run_id)s AND r.kind = 'apply'
+           AND p.span ->> 0 = 'historical' AND p.span ->> 4 IN ('keep', 'review')) AS k
  GROUP BY k.outcome ORDER BY k.outcome;

@@ -1,6 +1,7 @@
 """The situations that pages start from: a closed set, each built by the commands that lead to it.
 
-The posts are the README's: 300 notes, of which seven hold a link to be removed and one a link that waits for a person.
+The posts are the README's: 300 notes, of which seven hold a link to be removed; in one situation another one holds a
+link that waits for a person, and in all others somebody has taken that out.
 """
 
 import sys
@@ -24,6 +25,8 @@ LEFT: Final = 1
 ONE_LANE: Final = "[pace]\nlanes = 1\n"
 # Of the seven notes to be changed: one that somebody holds, one whose text is edited elsewhere, one whose link is.
 HELD, EDITED, REWORDED = 259, 36, 198
+# The note whose link the policy leaves to a person.
+UNCERTAIN = 125
 _LANE_SESSIONS: Final = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
     " AND application_name LIKE 'cleanup apply run % lane %'"
@@ -44,6 +47,8 @@ class Scene:
         with psycopg.connect(dsn) as connection:
             connection.execute((sql_directory() / "demo" / "schema.sql").read_bytes())
             load(connection, "note", COLUMNS["note"], generate_rows("note", 300, 1))
+            ((self.uncertain,),) = connection.execute("SELECT body FROM note WHERE id = %s", (UNCERTAIN,))
+            connection.execute("UPDATE note SET body = replace(body, 'xhslink', 'example') WHERE id = %s", (UNCERTAIN,))
             connection.execute("ANALYZE")
 
     def close(self) -> None:
@@ -94,6 +99,11 @@ def _ledger(scene: Scene) -> None:
 def _plan(scene: Scene) -> None:
     _ledger(scene)
     scene.done("plan")
+
+
+def _waiting_plan(scene: Scene) -> None:
+    scene.job.execute("UPDATE note SET body = %s WHERE id = %s", scene.uncertain, UNCERTAIN)
+    _plan(scene)
 
 
 def _approved(scene: Scene) -> None:
@@ -205,6 +215,7 @@ SITUATIONS: Final[Mapping[str, Callable[[Scene], None]]] = MappingProxyType(
         "a fresh database": _fresh,
         "a ledger": _ledger,
         "a plan": _plan,
+        "a plan, and a link that waits for a person": _waiting_plan,
         "an approved plan": _approved,
         "an approved plan before the cutover": _before_the_cutover,
         "an approved plan, and a post written since": _friday,

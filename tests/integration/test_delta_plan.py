@@ -48,7 +48,7 @@ def outcomes(run: Answer) -> dict[str, int]:
     """Findings by outcome."""
     lines = run.report["outcomes"]
     assert isinstance(lines, list)
-    return {line["outcome"]: line["findings"] for line in lines}
+    return {line["outcome"]: line["findings"] for line in lines if line["findings"]}
 
 
 def unplanned(verified: Answer) -> set[tuple[str, str, str]]:
@@ -65,7 +65,8 @@ def test_what_authors_wrote_since_the_plan_is_unplanned_until_a_delta_plan_clear
     job.execute(f"UPDATE post SET title = '{LINK}' WHERE id = 3")
     job.execute("INSERT INTO post VALUES (102, '2020-06-01', 'quiet'), (103, '2021-09-01', %s)", LINK)
     job.execute(
-        "INSERT INTO post VALUES (104, '2020-06-01', %s, 'https://t.cn/A6abcde')", "https://www.goofish.com/item?id=1"
+        "INSERT INTO post VALUES (104, '2020-06-01', %s, 'http://xhslink.com/6HZF6Ka')",
+        "https://www.goofish.com/item?id=1",
     )
     run = job.apply(plan)
     assert outcomes(run) == {"changed": 40}
@@ -78,17 +79,41 @@ def test_what_authors_wrote_since_the_plan_is_unplanned_until_a_delta_plan_clear
 
     delta = job.plan("--since", plan.number("plan_id"))
     assert delta.report["digest"] != plan.report["digest"]
-    again = job.apply(delta)
+    # The delta plan leaves the link in post 104 to a person, and whoever applied it is told so.
+    again = job.apply(delta, status=1)
     assert outcomes(again) == {"changed": 2}
-    for closed in (run, again):
-        assert unplanned(job.verify(closed)) == set()
+    assert unplanned(job.verify(run)) == set()
+    assert unplanned(job.verify(again, status=1)) == set()
+    told = job.done("verify", 2, status=1).out
+    assert "links that wait for a person: 1; they can be decided in a new plan's review" in told
     assert job.execute("SELECT id, body, title FROM post WHERE id IN (3, 101, 103, 104) ORDER BY id") == [
         (3, "quiet", PLACEHOLDER),
         (101, f"新 {PLACEHOLDER}", None),
         # After the cutover, affiliated, and for a person to judge: each stays, and none is unplanned.
         (103, LINK, None),
-        (104, "https://www.goofish.com/item?id=1", "https://t.cn/A6abcde"),
+        (104, "https://www.goofish.com/item?id=1", "http://xhslink.com/6HZF6Ka"),
     ]
+
+
+def test_what_a_stopped_run_did_not_visit_is_no_matter_for_a_delta_plan(job: Job) -> None:
+    plan = job.plan()
+    job.approve(plan)
+    delta = job.plan("--since", 1)
+    job.done("apply", 1, "--canary", 5, status=4)
+    job.done("cancel", 1)
+    told = job.done("verify", 1, status=1).out
+    assert "to handle them: cleanup plan, then approve and apply that plan" in told
+    assert "--since" not in told
+    refused = job.done("plan", "--since", 1, status=1)
+    assert refused.codes == ["CLN-125"]
+    # Neither does a delta plan from before it was stopped prove that nothing is left, nor one that stands on that.
+    verified = job.verify(job.apply(delta), status=1)
+    left = "SELECT count(*) FROM (SELECT body FROM post UNION ALL SELECT body FROM archive) AS b WHERE body ~ 'taobao'"
+    assert verified.number("sweep", "unplanned") == job.number(left) > 0
+    assert job.done("plan", "--since", 2, status=1).codes == ["CLN-125"]
+
+    job.apply(job.plan())
+    job.done("verify", 3)
 
 
 def test_rows_that_moved_to_another_key_or_partition_are_gone_then_unplanned_then_cleared(job: Job) -> None:

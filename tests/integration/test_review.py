@@ -176,10 +176,12 @@ def test_decisions_for_some_leave_the_others_waiting_and_each_is_on_record(job: 
     again = hand_in(job, plan, [mine, {"host": "xhslink.com", "decision": "redact"}, *lines[1:]])
     assert (again.number("plan_id"), again.report["made_before"]) == (second, True)
     third = hand_in(job, second, [{"author": "3", "decision": "redact"}])
-    run = sign_and_apply(job, third)
+    # What nobody has decided is left, and whoever applies the plan is told so: of eleven links, five.
+    run = sign_and_apply(job, third, status=REFUSED)
+    assert outcomes(run) == {"changed": (6, 7), "kept": (0, 1), "awaiting_review": (0, 5)}
     assert str(posts(job)[0][1]).count(SHORT) == 1
     assert job.execute("SELECT id FROM post WHERE body LIKE %s ORDER BY id", f"{PLACEHOLDER}%") == [(3,)]
-    job.verify(run)
+    assert job.verify(run, status=REFUSED).number("awaiting_review") == 5
     spans = job.done("report", 3, "--format", "json").report["spans"]
     assert isinstance(spans, list)
     reasons = {(line["decision"], line["reason"].startswith("decided in review: ")) for line in spans}
@@ -283,7 +285,8 @@ def test_what_was_edited_since_is_decided_by_the_policy_again(job: Job) -> None:
     run = sign_and_apply(job, imported, status=REFUSED)
     assert outcomes(run) == {
         "already_clean": (1, 1),
-        "awaiting_review": (1, 2),
+        # Two in a post that was edited since it was decided, and six that nobody has decided.
+        "awaiting_review": (1, 8),
         "changed": (4, 4),
         "changed_after_edit": (1, 1),
     }
@@ -295,7 +298,7 @@ def test_what_was_edited_since_is_decided_by_the_policy_again(job: Job) -> None:
 
 def test_a_plan_that_was_applied_is_not_reviewed_any_more(job: Job) -> None:
     plan = job.plan()
-    job.apply(plan)
+    job.apply(plan, status=REFUSED)
     answer = hand_in(job, plan.number("plan_id"), [{"host": "xhsurl.com", "decision": "redact"}], status=REFUSED)
     assert answer.codes == ["CLN-108"]
 
