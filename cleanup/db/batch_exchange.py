@@ -102,6 +102,10 @@ class BatchDone(Exception):
 class BatchTooLong(Exception):
     """The server ended the batch for holding its locks too long; nothing of it was written, unless it is done."""
 
+    def __init__(self, sqlstate: str | None) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
 
 class BatchRefused(Exception):
     """The database refuses or alters some row of the batch; nothing of it was written."""

@@ -61,8 +61,8 @@ class BatchSession:
             except psycopg.Error:
                 # The connection is of no more use; the server rolls back by itself.
                 connection.close()
-        if error is not None and is_too_long(error) and self._batch.findings > 1:
-            raise BatchTooLong from None
+        if isinstance(error, psycopg.Error) and is_too_long(error):
+            raise BatchTooLong(error.sqlstate) from None
 
     @property
     def batch(self) -> BatchRange:

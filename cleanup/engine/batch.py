@@ -115,6 +115,18 @@ class Batch(Generic[SomeItem]):
             session.commit_together(self._writes(tally), ledgering)
         return ledgering.settlement
 
+    def refuse(self, session: BatchSession, detail: str) -> Settlement:
+        """Leave every item as it is, with that detail, and commit that: no attempt to write them came to its end."""
+        opening = session.open([])
+        self._require_same_table(opening.fingerprint)
+        tally: _Tally[SomeItem] = _Tally()
+        for row in self._rows:
+            for item in row.items:
+                self._note_refused(tally, item, detail)
+        ledgering = self._ledgering(tally, [], session.batch)
+        session.commit_ledger(ledgering)
+        return ledgering.settlement
+
     def _require_same_table(self, present: Fingerprint | None) -> None:
         if present != self._planned:
             raise PlanStale(

@@ -36,6 +36,8 @@ from cleanup.log import bound, tell
 _PAGE: Final = 5_000
 # Where a batch was refused as a whole, its rows are written one by one, in smaller batches.
 _ONE_BY_ONE_FINDINGS: Final = 100
+# How often a finding that takes too long by itself is tried before it is left.
+_LONE_ATTEMPTS: Final = 5
 # Rows that somebody held are visited again a little later.
 _BETWEEN_PASSES_SECONDS: Final = 0.5
 # How often a lane that is held asks whether it may go on.
@@ -210,9 +212,11 @@ class RunLane(Generic[SomeItem]):
         except BatchRefused:
             tell(Event.BATCH_REFUSED, findings=len(items))
             one_by_one, few = True, _ONE_BY_ONE_FINDINGS
-        except BatchTooLong:
+        except BatchTooLong as late:
             tell(Event.BATCH_TOO_LONG, findings=len(items))
             self._size.failed()
+            if len(items) == 1:
+                return self._insist(chunk, position, items, late)
             few = (len(items) + 1) // 2
         for start in range(0, len(items), few):
             part = items[start : start + few]
@@ -222,7 +226,24 @@ class RunLane(Generic[SomeItem]):
             position = part[-1].finding_number
         return _After.WRITTEN
 
-    def _batch(self, chunk: RunChunk, position: int, items: list[SomeItem], *, one_by_one: bool) -> _After:
+    def _insist(self, chunk: RunChunk, position: int, items: list[SomeItem], late: BatchTooLong) -> _After:
+        """Try one finding by itself again, and leave it where that takes too long each time: the run has to end."""
+        with bound(batch=position):
+            for _ in range(_LONE_ATTEMPTS - 1):
+                if self._stop.pause(_HELD_SECONDS) or not self._keeps(chunk):
+                    return _After.SENT_BACK
+                try:
+                    return self._batch(chunk, position, items, one_by_one=True)
+                except BatchTooLong as again:
+                    tell(Event.BATCH_TOO_LONG, findings=1)
+                    late = again
+            tell(Event.BATCH_GIVEN_UP, sqlstate=late.sqlstate)
+            refusal = f"it took too long at each of {_LONE_ATTEMPTS} attempts, SQLSTATE {late.sqlstate}"
+            return self._batch(chunk, position, items, one_by_one=True, refusal=refusal)
+
+    def _batch(
+        self, chunk: RunChunk, position: int, items: list[SomeItem], *, one_by_one: bool, refusal: str | None = None
+    ) -> _After:
         started = time.monotonic()
 
         def attempt(connection: Connection) -> Settlement:
@@ -232,6 +253,8 @@ class RunLane(Generic[SomeItem]):
             batch = Batch(place, target, self._place.fingerprints[chunk.leaf_number], judge, rows_of(items))
             again = replace(covered, retries=dict(retries))
             with BatchSession(connection, target, again, batch_limits(self._gate.pace)) as session:
+                if refusal is not None:
+                    return batch.refuse(session, refusal)
                 return batch.run(session, one_by_one=one_by_one)
 
         def failed(cause: Cause) -> None:

@@ -103,6 +103,32 @@ def test_refused_and_altered_rows_have_their_outcome_and_all_others_are_done(
     assert site.outcomes(site.last_run()) == {"restored": planned - len(REFUSED)}
 
 
+@heavy
+def test_a_row_that_takes_too_long_by_itself_is_left_and_the_run_ends(make_site: MakeSite, faults: Faults) -> None:
+    """Halving comes to a batch of one, and that can not be made any smaller."""
+    case = faults.case("one row takes longer than a batch may, every time", "apply")
+    site = make_site(30, Pace(lanes=2, chunk_rows=1_000, batch_rows_max=1_000, lock_target_ms=50))
+    peace = undisturbed(site)
+    site.do(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.id = 7 AND current_setting('application_name') LIKE 'cleanup%' THEN PERFORM pg_sleep(60); END IF;"
+        " RETURN NEW; END $$",
+        "CREATE TRIGGER slow BEFORE UPDATE ON note FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    plan = site.approved_plan()
+    planned = site.number("SELECT sum(actionable)::bigint FROM cleanup.chunk")
+    rehearsed = site.run("apply", str(plan), "--rehearse", expect=WORK_LEFT)
+    assert "refused_by_database" in rehearsed.out
+    ended = site.run("apply", str(plan), expect=WORK_LEFT)
+    assert '"event": "batch.given_up"' in ended.err
+    run = site.run_of(plan)
+    assert refused(site, run) == {("note", 7): "it took too long at each of 5 attempts, SQLSTATE 57014"}
+    assert site.outcomes(run) == {"refused_by_database": 1, "changed": planned - 1}
+    measured = site.require_sound(run, planned=planned)
+    case.settle(measured + Measured(rows_lost=differing_rows(site.everything(), peace.applied) - 1))
+    assert site.value("SELECT body FROM note WHERE id = 7") == body_of("note", 7)
+
+
 def test_a_rollback_that_the_database_refuses_for_a_row_names_it(
     make_site: MakeSite, stepping: Stepping, faults: Faults
 ) -> None:
