@@ -41,8 +41,8 @@ demo: $(STAMP)  ## every verb in turn, on an embedded PostgreSQL with generated 
 test: $(STAMP)  ## all tests but the long ones, on PostgreSQL 18 and on 15 where it is installed
 	$(PYTEST) -m 'not long' --ignore tests/bench $(ARGS)
 
-test-long: $(STAMP)  ## the tests that take minutes
-	$(PYTEST) -m long --ignore tests/bench $(ARGS)
+test-long: $(STAMP)  ## the tests that take minutes, each property with 2,000 examples, and texts of up to 10 MB
+	HYPOTHESIS_PROFILE=long $(PYTEST) -m long --ignore tests/bench $(ARGS)
 
 test-faults: $(STAMP)  ## the fault suite, and at its end the table of what each fault came to
 	$(PYTEST) -m 'not long' --fault-table tests/faults $(ARGS)
@@ -68,5 +68,5 @@ lock:  ## resolve the requirements anew, with the hashes for every platform (nee
 	@! grep -nE '[/@]|^ *--[^h]' requirements.lock || { echo 'the lock names a place' >&2; exit 1; }
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,13 +1,11 @@
 """The policies, finders and labelled cases that the tests of the links floor share."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from cleanup.links.finder import Finder
 from cleanup.links.policy import Policy, load_policy
@@ -18,12 +16,6 @@ ROOT = Path(__file__).parents[3]
 CASES = ROOT / "tests" / "cases" / "links.jsonl"
 POLICY = ROOT / "config" / "policy-xiaohongshu-2021.toml"
 OTHER_POLICY = ROOT / "config" / "policy-old-shop-move.toml"
-
-# HYPOTHESIS_PROFILE=long for the run before a release.
-_QUIET = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
-settings.register_profile("links-short", max_examples=60, deadline=None, suppress_health_check=_QUIET)
-settings.register_profile("long", max_examples=2_000, deadline=None, suppress_health_check=_QUIET)
-settings.load_profile("long" if os.environ.get("HYPOTHESIS_PROFILE") == "long" else "links-short")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Hostile texts cost time in proportion to their length, whatever they repeat."""
 
-import os
 import time
 import tracemalloc
 
@@ -9,9 +8,11 @@ import pytest
 from cleanup.links.edits import invert, splice
 from cleanup.links.finder import Finder
 from cleanup.vocabulary import ColumnFormat
+from tests.plugins.profiles import IS_LONG
 
-LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-LENGTH = 1_000_000 if LONG else 40_000
+pytestmark = pytest.mark.scaled
+
+LENGTH = 1_000_000 if IS_LONG else 40_000
 # Four times the text may cost four times the time; quadratic work would cost sixteen times.
 MOST_GROWTH = 9.0
 LEAST_SECONDS = 0.05
@@ -153,7 +154,7 @@ def seconds(finder: Finder, text: str, column_format: ColumnFormat) -> float:
 
 @pytest.mark.parametrize(("column_format", "unit"), HOSTILE)
 def test_time_grows_with_the_length(finder: Finder, column_format: ColumnFormat, unit: str) -> None:
-    tail = "!" if LONG else ""
+    tail = "!" if IS_LONG else ""
     short = unit * (LENGTH // 4 // len(unit)) + tail
     small = seconds(finder, short, column_format)
     large = seconds(finder, unit * (LENGTH // len(unit)) + tail, column_format)
@@ -168,7 +169,7 @@ def test_a_json_document_of_many_escapes(finder: Finder) -> None:
 
 @pytest.mark.parametrize("column_format", [TEXT, HTML, MARKDOWN, JSON])
 def test_a_text_of_10_mb_stays_small_in_memory(finder: Finder, column_format: ColumnFormat) -> None:
-    length = 10_000_000 if LONG else 2_000_000
+    length = 10_000_000 if IS_LONG else 2_000_000
     body = "雨停了，屋檐还在滴水。" * (length // 11)
     value = {HTML: f"<p>{body}</p>", JSON: f'["{body}"]'}.get(column_format, body)
     tracemalloc.start()
