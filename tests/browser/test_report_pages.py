@@ -13,6 +13,7 @@ from tests.plugins.servers import WHEEL_MAJOR, Servers
 
 # A4 in points, as far as a browser that reckons in pixels can meet it.
 A4: Final = (595.28, 841.89)
+ARTIFACTS: Final = Path(__file__).parents[2] / "artifacts" / "report-pages"
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +54,18 @@ def number(page: Page, script: str) -> float:
     return value
 
 
+@pytest.fixture(scope="module")
+def pictures() -> Path:
+    """Where the pages' pictures stay for whoever wants to look: each test has names of its own, on any worker."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    return ARTIFACTS
+
+
 PAGES: Final = ("plan", "short", "unfinished", "applied", "run", "rollback")
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_asks_for_nothing_and_complains_of_nothing(page: Page, folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_page_asks_for_nothing_and_complains_of_nothing(page: Page, folder: Path, pictures: Path, name: str) -> None:
     file = folder / f"{name}.html"
     show(page, file)
     # What a policy forbids is complained of as it happens; so is a script that ends with an error.
@@ -65,8 +73,8 @@ def test_a_page_asks_for_nothing_and_complains_of_nothing(page: Page, folder: Pa
     assert page.requests == [file.as_uri()]
     assert page.dialogs == 0
     assert page.value("document.title") != "owned"
-    page.screenshot(tmp_path / f"{name}-1.png")
-    page.screenshot(tmp_path / f"{name}-2.png", top=1400)
+    page.screenshot(pictures / f"{name}-1.png")
+    page.screenshot(pictures / f"{name}-2.png", top=1400)
     # Nothing is wider than the window it is read in.
     assert number(page, "document.documentElement.scrollWidth - innerWidth") <= 0
 
@@ -124,9 +132,9 @@ def test_samples_open(page: Page, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_print_fits_a4(page: Page, folder: Path, tmp_path: Path, name: str) -> None:
+def test_the_print_fits_a4(page: Page, folder: Path, pictures: Path, name: str) -> None:
     show(page, folder / f"{name}.html")
-    content = page.print_to(tmp_path / f"{name}.pdf")
+    content = page.print_to(pictures / f"{name}.pdf")
     boxes = set(re.findall(rb"/MediaBox \[\S+ \S+ (\S+) (\S+)\]", content))
     ((width, height),) = boxes
     assert float(width) == pytest.approx(A4[0], abs=1)
@@ -140,7 +148,7 @@ def test_the_print_fits_a4(page: Page, folder: Path, tmp_path: Path, name: str) 
         # Paper has no clicks: what is closed on the screen is printed all the same.
         hidden = "[...document.querySelectorAll('.sample')].filter(one => one.getBoundingClientRect().height === 0)"
         assert page.value(f"{hidden}.length") == 0
-        page.screenshot(tmp_path / f"{name}-print.png", width=680, height=1000)
+        page.screenshot(pictures / f"{name}-print.png", width=680, height=1000)
     finally:
         page.ask("Emulation.setEmulatedMedia", media="")
         page.ask("Emulation.clearDeviceMetricsOverride")
