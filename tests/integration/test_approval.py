@@ -28,10 +28,10 @@ lanes = 1
 
 @pytest.fixture
 def job(database_dsn: str, tmp_path: Path) -> Job:
-    """A post to change and one to review, and a ledger."""
+    """A post to change, and a ledger."""
     made = Job(database_dsn, tmp_path, CONFIG)
     made.execute("CREATE TABLE post (id int PRIMARY KEY, created_at timestamptz NOT NULL, body text)")
-    made.execute("INSERT INTO post VALUES (1, '2020-01-01', %s), (2, '2020-01-01', 'http://xhslink.com/AbCdE')", LINK)
+    made.execute("INSERT INTO post VALUES (1, '2020-01-01', %s)", LINK)
     made.done("init")
     return made
 
@@ -84,6 +84,7 @@ def test_a_signature_of_the_planner_is_no_second_one_when_the_config_asks_later(
 
 
 def test_whoever_decided_a_review_does_not_approve_it(job: Job, another: str) -> None:
+    job.execute("INSERT INTO post VALUES (2, '2020-01-01', 'http://xhslink.com/AbCdE')")
     plan = job.plan()
     (job.folder / "decisions.jsonl").write_text('{"host": "xhslink.com", "decision": "redact"}', encoding="utf-8")
     words = ("review", plan.number("plan_id"), "--import", "decisions.jsonl", "--by", "Mei", "--format", "json")
