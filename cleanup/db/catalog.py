@@ -39,6 +39,15 @@ def fingerprint(connection: Connection, leaf: Leaf, key_names: list[str]) -> Fin
     return row if isinstance(row, dict) else None
 
 
+def key_collation_versions(connection: Connection, leaf: Leaf, key_names: list[str]) -> object:
+    """The versions of the collations of a leaf's key by column, as its fingerprint has them; None where it has none."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        found: object = cursor.execute(
+            statement("catalog.key_collation_versions"), {"oid": leaf.oid, "key": key_names}
+        ).fetchone()
+    return found
+
+
 def publications_for_all_tables(connection: Connection) -> tuple[str, ...]:
     """The publications that would replicate any new table, the ledger included."""
     rows = connection.execute(statement("catalog.publications")).fetchall()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cleanup.db.catalog import fingerprint
+from cleanup.db.catalog import key_collation_versions
 from cleanup.db.chunks import Chunk, claim_chunk, finish_chunk, renew_chunk, unfinished_chunks
 from cleanup.db.connection import SCAN_LIMITS, Connection, transaction
 from cleanup.db.copy_rows import Piece, copy_pieces
@@ -13,7 +13,6 @@ from cleanup.db.database import Database
 from cleanup.db.findings import Finding, copy_findings, first_number
 from cleanup.db.tables import Fingerprint
 from cleanup.db.targets import Target
-from cleanup.engine.batch import difference
 from cleanup.engine.job import Job, resolver
 from cleanup.engine.lanes import IDLE_SECONDS, RENEW_AFTER, Stop
 from cleanup.engine.matching import Matcher
@@ -70,15 +69,16 @@ def plan_lane(order: PlanOrder, lane: int, stop: Stop) -> None:
 
 
 def _claim(connection: Connection, order: PlanOrder) -> Chunk | None:
-    """The next chunk; raise PlanStale where its leaf has changed: by another collation its keys have another order."""
+    """The next chunk; raise PlanStale where a collation is another one by now, and with it the order of the keys."""
     pace = order.job.config.pace
     chunk = claim_chunk(connection, order.plan_id, order.targets, pace.chunk_rows, pace.lease_seconds)
     if chunk is not None:
-        target, planned = order.targets[chunk.leaf_number], order.fingerprints[chunk.leaf_number]
-        present = fingerprint(connection, target.leaf, target.table.key_names())
+        target = order.targets[chunk.leaf_number]
+        planned = order.fingerprints[chunk.leaf_number]["key_collation_versions"]
+        present = key_collation_versions(connection, target.leaf, target.table.key_names())
         if present != planned:
             raise PlanStale(
-                f"{target.leaf.full_name} has changed while it was planned: {difference(planned, present)}",
+                f"{target.leaf.full_name} was begun under collation versions {planned}, and has {present} now",
                 hint="the same command makes a new plan.",
             )
     return chunk

@@ -72,6 +72,16 @@ SELECT jsonb_build_object(
   FROM pg_catalog.pg_class AS c
  WHERE c.oid = %(oid)s::oid;
 
+-- name: key_collation_versions
+-- The fingerprint's part that can change under a scan, and the only one that waits for no lock on the table.
+SELECT jsonb_object_agg(a.attname, coalesce(CASE WHEN l.collprovider = 'd'
+           THEN (SELECT pg_catalog.pg_database_collation_actual_version(d.oid)
+                   FROM pg_catalog.pg_database AS d WHERE d.datname = current_database())
+           ELSE pg_catalog.pg_collation_actual_version(l.oid) END, ''))
+  FROM pg_catalog.pg_attribute AS a
+  JOIN pg_catalog.pg_collation AS l ON l.oid = a.attcollation
+ WHERE a.attrelid = %(oid)s::oid AND a.attname = ANY (%(key)s::text[]);
+
 -- name: database_identity
 -- Which database this is; a plan made elsewhere is refused.
 SELECT s.system_identifier::text, d.oid::bigint, d.datname::text,

@@ -1,5 +1,12 @@
 """Posts that move away from the plan: refused before the first write, stopped in the middle of a run."""
 
+from dataclasses import replace
+
+import pytest
+
+from cleanup.db.connection import open_connection, transaction
+from cleanup.engine import plan_lane, planning
+from cleanup.errors import PlanStale
 from tests.faults.conftest import MakeSite, heavy
 from tests.faults.jobs import Pace, Site, slow_updates, wait_for
 from tests.faults.measuring import differing_rows
@@ -87,3 +94,14 @@ def test_drift_that_shows_when_all_is_done_stops_nothing(make_site: MakeSite, st
     assert site.value("SELECT state FROM cleanup.run WHERE run_id = %s", run) == "finished"
     assert site.outcomes(run) == {"changed_after_edit": 1000}
     site.require_sound(run, planned=1000)
+
+
+def test_no_chunk_is_claimed_under_another_collation_than_the_plan_began_with(make_site: MakeSite) -> None:
+    """As after an upgrade of the operating system under a plan that goes on: its keys have another order by now."""
+    site = make_site(10, PACE)
+    with open_connection(site.dsn, "a lane") as lane, transaction(lane):
+        order = planning._open_plan(lane, site.job(), None)
+        before = {number: {**one, "key_collation_versions": {"id": "1"}} for number, one in order.fingerprints.items()}
+        with pytest.raises(PlanStale, match="under collation versions"):
+            plan_lane._claim(lane, replace(order, fingerprints=before))
+        assert plan_lane._claim(lane, order) is not None
