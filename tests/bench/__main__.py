@@ -93,7 +93,7 @@ class Bench:
         self.ours.approve(self.full, plans[0])
         self.note(f"apply, {lanes} lanes", lambda: runs.append(self.ours.apply(self.full, plans[0], lanes)))
         self._sizes(plans[0], runs[0])
-        self.note("verify", lambda: self.ours.run("verify", runs[0], "--config", self.full))
+        self.note("verify", lambda: self.ours.verify(self.full, runs[0]))
         self.note(f"rollback, {lanes} lanes", lambda: self.ours.roll_back(self.full, runs[0], lanes))
         self._tidy()
 
