@@ -1,6 +1,9 @@
-"""How many findings a batch takes: measured, so that its locks are held about as long as the target says."""
+"""How many findings a batch takes, measured so that its locks are held as long as the target says; and its limits."""
 
 from typing import Final
+
+from cleanup.config import Pace
+from cleanup.db.connection import Limits
 
 # The first batch is small: nothing is known yet of how long this table's rows take, and doubling soon makes up for it.
 _FIRST_FINDINGS: Final = 10
@@ -11,6 +14,8 @@ _FALL: Final = 0.8
 # Aiming well below the target leaves room for the noise of a busy server: the target is a promise to authors, and
 # half as many rows a commit cost little.
 _AIM: Final = 0.5
+# A lane needs some time to decide even the smallest batch: however low the target, less would throw it out always.
+_SHORTEST_IDLE_MS: Final = 100
 
 
 class BatchSize:
@@ -40,3 +45,15 @@ class BatchSize:
     def failed(self) -> None:
         """A batch had to be tried again: the next one is half as large."""
         self._findings = max(1.0, self._findings / 2)
+
+
+def batch_limits(pace: Pace) -> Limits:
+    """What one batch's transaction may take."""
+    target_ms = pace.lock_target_ms
+    return Limits(
+        lock_timeout_ms=pace.lock_timeout_ms,
+        statement_timeout_ms=max(10 * target_ms, 2_000),
+        # A lane that stalls is thrown out by the server, so that authors need not wait for it.
+        idle_timeout_ms=max(2 * target_ms, _SHORTEST_IDLE_MS),
+        transaction_timeout_ms=max(20 * target_ms, 4_000),
+    )

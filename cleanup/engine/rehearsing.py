@@ -32,8 +32,7 @@ from cleanup.engine.guards import (
 )
 from cleanup.engine.job import Job, describe_tables, resolver_within
 from cleanup.engine.matching import Matcher
-from cleanup.engine.pace import BatchSize
-from cleanup.engine.run_lane import batch_limits
+from cleanup.engine.pace import BatchSize, batch_limits
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import PlanAlreadyApplied
 from cleanup.event_catalogue import Event

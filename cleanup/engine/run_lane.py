@@ -11,7 +11,7 @@ from cleanup.config import Pace
 from cleanup.db.batch_exchange import BatchDone, BatchGone, BatchRange, BatchRefused, BatchTooLong
 from cleanup.db.batch_session import BatchSession
 from cleanup.db.batches import Settlement, checkpoint
-from cleanup.db.connection import Connection, Limits
+from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.retry import Cause
 from cleanup.db.run_chunks import (
@@ -27,7 +27,7 @@ from cleanup.db.targets import Target
 from cleanup.engine.batch import Batch, BatchPlace, rows_of
 from cleanup.engine.gate import Gate, Passage
 from cleanup.engine.lanes import IDLE_SECONDS, RENEW_AFTER, Stop
-from cleanup.engine.pace import BatchSize
+from cleanup.engine.pace import BatchSize, batch_limits
 from cleanup.engine.verdicts import Judge, SomeItem
 from cleanup.event_catalogue import Event
 from cleanup.log import bound, tell
@@ -42,8 +42,6 @@ _LONE_ATTEMPTS: Final = 5
 _BETWEEN_PASSES_SECONDS: Final = 0.5
 # How often a lane that is held asks whether it may go on.
 _HELD_SECONDS: Final = 0.25
-# A lane needs some time to decide even the smallest batch: however low the target, less would throw it out always.
-_SHORTEST_IDLE_MS: Final = 100
 
 
 class Items(Protocol[SomeItem]):
@@ -294,15 +292,3 @@ class RunLane(Generic[SomeItem]):
             head=settlement.head.hex(),
         )
         return _After.WRITTEN
-
-
-def batch_limits(pace: Pace) -> Limits:
-    """What one batch's transaction may take."""
-    target_ms = pace.lock_target_ms
-    return Limits(
-        lock_timeout_ms=pace.lock_timeout_ms,
-        statement_timeout_ms=max(10 * target_ms, 2_000),
-        # A lane that stalls is thrown out by the server, so that authors need not wait for it.
-        idle_timeout_ms=max(2 * target_ms, _SHORTEST_IDLE_MS),
-        transaction_timeout_ms=max(20 * target_ms, 4_000),
-    )
