@@ -104,12 +104,16 @@ class TableConfig:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How gently the job treats the database; a WAL limit of 0 is none."""
+    """How gently the job treats the database; a WAL limit of 0 is none.
+
+    `rest_percent` is how long a lane rests after each batch, in per cent of what the batch took.
+    """
 
     lanes: int = 2
     chunk_rows: int = 50_000
     lock_target_ms: int = 250
     batch_rows_max: int = 5_000
+    rest_percent: int = 100
     lock_timeout_ms: int = 500
     lease_seconds: int = 60
     locked_passes: int = 3

@@ -36,6 +36,7 @@ def read_pace(section: Section, standard: Pace | None = None) -> Pace:
         chunk_rows=section.integer("chunk_rows", standard.chunk_rows, minimum=1, maximum=1_000_000),
         lock_target_ms=section.integer("lock_target_ms", standard.lock_target_ms, minimum=10, maximum=10_000),
         batch_rows_max=section.integer("batch_rows_max", standard.batch_rows_max, minimum=1, maximum=100_000),
+        rest_percent=section.integer("rest_percent", standard.rest_percent, maximum=1_000),
         lock_timeout_ms=section.integer("lock_timeout_ms", standard.lock_timeout_ms, minimum=10, maximum=60_000),
         lease_seconds=section.integer("lease_seconds", standard.lease_seconds, minimum=5, maximum=3_600),
         locked_passes=section.integer("locked_passes", standard.locked_passes, minimum=1, maximum=100),

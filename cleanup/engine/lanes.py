@@ -25,6 +25,8 @@ _Order = TypeVar("_Order")
 
 TICK_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 0.1
+# As `nice` counts: enough to come after whoever serves authors on this host, too little to starve with rows locked.
+_NICENESS: Final = 10
 # A lease is prolonged after this part of it.
 RENEW_AFTER: Final = 1 / 3
 
@@ -209,6 +211,7 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, se
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     configure_logging()
+    _come_after_others()
     _look_for_cycles_seldom()
     try:
         with bound(lane=lane):
@@ -220,6 +223,10 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, se
     finally:
         sender.close()
         sys.stderr.flush()
+
+
+def _come_after_others() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _look_for_cycles_seldom() -> None:

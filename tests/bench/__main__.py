@@ -23,7 +23,7 @@ from cleanup.demo.server import Server
 from cleanup.links.policy import load_policy
 from cleanup.links.prefilter_patterns import policy_roots
 from cleanup.resources import config_directory
-from tests.bench.authors import Latency, latency_during
+from tests.bench.authors import Latency, bystanders, latency_during
 from tests.bench.measuring import Measured, Meter
 from tests.bench.ours import FULL_PACE, Ours
 from tests.bench.policies import policy_with_hosts
@@ -110,17 +110,22 @@ class Bench:
             tidy(connection)
 
     def authors(self) -> dict[str, Latency]:
-        """What authors feel: nothing running, the job at its default pace, and the one statement."""
+        """What authors feel beside nothing, mere computing, the job at its default pace, and the one statement."""
         plan = self.ours.plan(self.config, 2)
         self.ours.approve(self.config, plan)
-        felt = {"nothing": latency_during(self.dsn, self.rows, lambda: time.sleep(_REST_SECONDS))}
+        felt = {"nothing": self._felt(lambda: time.sleep(_REST_SECONDS))}
+        with bystanders(2):
+            felt["two processes that only compute"] = self._felt(lambda: time.sleep(_REST_SECONDS))
         runs: list[int] = []
-        felt["apply"] = latency_during(self.dsn, self.rows, lambda: runs.append(self.ours.apply(self.config, plan, 2)))
+        felt["apply"] = self._felt(lambda: runs.append(self.ours.apply(self.config, plan, 2)))
         self.ours.roll_back(self.full, runs[0], 2)
         self._tidy()
-        felt["UPDATE, five patterns"] = latency_during(self.dsn, self.rows, self.rivals.update_five)
+        felt["UPDATE, five patterns"] = self._felt(self.rivals.update_five)
         self._tidy()
         return felt
+
+    def _felt(self, work: Callable[[], object]) -> Latency:
+        return latency_during(self.dsn, self.rows, work)
 
     def hosts(self, folder: Path) -> tuple[float, float]:
         """Seconds of a plan with a policy of ten hosts and with one of a thousand, patterns warm."""
@@ -225,10 +230,10 @@ def main() -> None:
     Path(os.environ.get("OUT", "bench.json")).write_text(json.dumps(raw, indent=2), encoding="utf-8")
     start = bench.taken["start, nothing to plan"][0].seconds
     say(f"{rows:,} posts, {rounds} rounds, medians; starting the job takes {start:.2f} s", sys.stdout)
-    say("\n".join([*table(found), "", *work_table(bench.taken), "", *_felt_table(felt)]), sys.stdout)
+    say("\n".join([*table(found), "", *work_table(bench.taken), "", *_authors_table(felt)]), sys.stdout)
 
 
-def _felt_table(felt: dict[str, Latency]) -> Iterator[str]:
+def _authors_table(felt: dict[str, Latency]) -> Iterator[str]:
     yield "| authors, while there runs | p99, ms | longest, ms |"
     yield "|---|---:|---:|"
     for work, latency in felt.items():

@@ -22,7 +22,7 @@ author = "author_id"
 exempt = "is_live"
 columns = {{ title = "text", body = "text" }}
 """
-FULL_PACE: Final = "lock_target_ms = 2_000\nbatch_rows_max = 20_000"
+FULL_PACE: Final = "lock_target_ms = 2_000\nbatch_rows_max = 20_000\nrest_percent = 0"
 LEFT: Final = 1
 
 

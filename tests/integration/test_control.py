@@ -1,7 +1,9 @@
 """A second process asks something of a running one, through the ledger alone: pause, resume, cancel."""
 
 import json
+import os
 import signal
+from datetime import timedelta
 
 import pytest
 
@@ -176,6 +178,27 @@ def test_a_setting_holds_from_the_next_batch_on(site: Site) -> None:
     assert site.number(later) > 0, "it was over before anything could be set"
     assert site.number(f"{later} AND findings > 1") == 0
     site.require_sound(run, planned=planned(site, run))
+
+
+def test_lanes_rest_between_batches_and_come_after_others(site: Site) -> None:
+    process = site.start("apply", str(site.approved_plan()))
+    run = in_the_middle(site, process)
+    assert {lane.nice() for lane in process.lanes()} == {max(10, os.getpriority(os.PRIO_PROCESS, 0))}
+    ask(site, "set", str(run), "pace.rest_percent=200", "--reason", "authors wait")
+    ended = process.end()
+    assert ended.status == 0, ended.err
+    # From the end of a batch to the beginning of the lane's next one, as a part of what the first one took. One that
+    # was open already when `set` was committed is the last of its kind.
+    rests = site.rows(
+        "SELECT written_at > (SELECT at + interval '50 ms' FROM cleanup.event WHERE name = 'run.set'), min(rest) FROM ("
+        "  SELECT written_at,"
+        "         ((lead(written_at) OVER lane - written_at - took) / extract(epoch FROM took))::interval AS rest"
+        "    FROM (SELECT lane, written_at, lock_ms * interval '1 ms' AS took FROM cleanup.batch) AS batch"
+        "  WINDOW lane AS (PARTITION BY lane ORDER BY written_at)) AS batch WHERE rest IS NOT NULL GROUP BY 1"
+    )
+    least = {bool(after): rest.total_seconds() for after, rest in rests if isinstance(rest, timedelta)}
+    assert least[False] < 1, "they rested before anybody wanted it"
+    assert least[True] >= 1.9, "a lane that has to rest twice as long as it worked did not"
 
 
 def test_a_wrong_setting_changes_nothing(site: Site) -> None:
