@@ -134,8 +134,9 @@ def _duration(values: int, rehearsal: EarlierRehearsal | None, earlier: EarlierR
         return (
             round(rehearsal.seconds / rehearsal.findings * values, 1),
             f"from a rehearsal on {rehearsal.finished_at:%Y-%m-%d %H:%M} UTC: {rehearsal.findings:,} of this plan's "
-            f"{values:,} values in {rehearsal.seconds:.1f} s, in {rehearsal.lanes} lane and without a pause; a run in "
-            "more lanes may take less, and one that a signal holds takes longer",
+            f"{values:,} values in {rehearsal.seconds:.1f} s, in {rehearsal.lanes} lane, with no rest and no pause; a "
+            "run in more lanes may take less, and one that rests between batches (rest_percent), or that a signal "
+            "holds, more",
         )
     if earlier is not None and earlier.seconds:
         return (
