@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+import psutil
 import pytest
 
 from cleanup.demo.server import Server
@@ -137,6 +138,7 @@ def kill_at(work: Work, kill: Kill) -> None:
         held = keeper.wait(process)
         before = batches_of(work, held.lane)
         if keeper.lies_beyond:
+            wait_for("all of it to be sent", lambda: waits_for_server(process, held.lane), process=process)
             stop(process, kill.victim, held.lane, signal.SIGSTOP)
             keeper.open()
             keeper.wait_beyond(held)
@@ -166,6 +168,12 @@ def stop(process: Process, victim: Victim, lane: int | None, number: signal.Sign
     else:
         assert lane is not None, "the job itself came to the step"
         process.lanes()[lane - 1].send_signal(number)
+
+
+def waits_for_server(process: Process, lane: int | None) -> bool:
+    """Whether whoever came to the step has sent what it sends at once: a part of it may be at the gate already."""
+    client = process.lanes()[lane - 1] if lane is not None else psutil.Process(process.process.pid)
+    return str(client.status()) == psutil.STATUS_SLEEPING
 
 
 def require_way_out(ended: Ended) -> None:
