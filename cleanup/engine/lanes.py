@@ -211,7 +211,7 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, se
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     configure_logging()
-    _come_after_others()
+    come_after_others()
     _look_for_cycles_seldom()
     try:
         with bound(lane=lane):
@@ -225,7 +225,8 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, se
         sys.stderr.flush()
 
 
-def _come_after_others() -> None:
+def come_after_others() -> None:
+    """Give this process a lane's priority: lower than usual, or as low as it is already."""
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 

@@ -1,9 +1,10 @@
-"""How many findings a batch takes, measured so that its locks are held as long as the target says; and its limits."""
+"""How many findings a batch takes, led by how long it holds its locks; its limits, and the rest after it."""
 
 from typing import Final
 
 from cleanup.config import Pace
 from cleanup.db.connection import Limits
+from cleanup.engine.lanes import RENEW_AFTER
 
 # The first batch is small: nothing is known yet of how long this table's rows take, and doubling soon makes up for it.
 _FIRST_FINDINGS: Final = 10
@@ -45,6 +46,11 @@ class BatchSize:
     def failed(self) -> None:
         """A batch had to be tried again: the next one is half as large."""
         self._findings = max(1.0, self._findings / 2)
+
+
+def rest_seconds(pace: Pace, elapsed_ms: float) -> float:
+    """How long a lane rests after a batch that took so long: never until its lease is over."""
+    return min(elapsed_ms / 1000 * pace.rest_percent / 100, pace.lease_seconds * RENEW_AFTER)
 
 
 def batch_limits(pace: Pace) -> Limits:

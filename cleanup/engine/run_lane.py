@@ -27,7 +27,7 @@ from cleanup.db.targets import Target
 from cleanup.engine.batch import Batch, BatchPlace, rows_of
 from cleanup.engine.gate import Gate, Passage
 from cleanup.engine.lanes import IDLE_SECONDS, RENEW_AFTER, Stop
-from cleanup.engine.pace import BatchSize, batch_limits
+from cleanup.engine.pace import BatchSize, batch_limits, rest_seconds
 from cleanup.engine.verdicts import Judge, SomeItem
 from cleanup.event_catalogue import Event
 from cleanup.log import bound, tell
@@ -224,12 +224,6 @@ class RunLane(Generic[SomeItem]):
             position = part[-1].finding_number
         return _After.WRITTEN
 
-    def _rest(self, elapsed_ms: float) -> None:
-        """Leave the server to the authors for a while, with nothing locked, and never until the lease is over."""
-        pace = self._gate.pace
-        if pace.rest_percent:
-            self._stop.pause(min(elapsed_ms / 1000 * pace.rest_percent / 100, pace.lease_seconds * RENEW_AFTER))
-
     def _insist(self, chunk: RunChunk, position: int, items: list[SomeItem], late: BatchTooLong) -> _After:
         """Try one finding by itself again, and leave it where that takes too long each time: the run has to end."""
         with bound(batch=position):
@@ -297,5 +291,6 @@ class RunLane(Generic[SomeItem]):
             elapsed_ms=round(elapsed_ms),
             head=settlement.head.hex(),
         )
-        self._rest(elapsed_ms)
+        # With nothing locked: for a while the server is the authors' own.
+        self._stop.pause(rest_seconds(self._gate.pace, elapsed_ms))
         return _After.WRITTEN

@@ -1,7 +1,6 @@
 """A fixed-rate load of authors: point UPDATEs and SELECTs on the same table, each timed from when it was due."""
 
 import multiprocessing
-import os
 import random
 import statistics
 import time
@@ -14,10 +13,11 @@ from typing import Final
 
 import psycopg
 
+from cleanup.engine.lanes import come_after_others
+
 # A site that is awake: so many authors, and so many statements a second from all of them together.
 AUTHORS: Final = 8
 PER_SECOND: Final = 1_000
-_LANES_NICENESS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,9 @@ def latency_during(dsn: str, rows: int, work: Callable[[], object]) -> Latency:
     ]
     for author in authors:
         author.start()
-    for receiver, _ in pipes:
+    for receiver, sender in pipes:
+        # An author that dies is the end of its pipe, once nobody else could write to it.
+        sender.close()
         assert receiver.recv() == "ready"
     try:
         work()
@@ -55,7 +57,7 @@ def latency_during(dsn: str, rows: int, work: Callable[[], object]) -> Latency:
 def bystanders(processes: int) -> Iterator[None]:
     """So many processes that compute at the priority of lanes and never touch a database.
 
-    What authors feel beside them is the machine's: no job that uses a processor can be felt less.
+    What authors feel beside them is the doing of the machine alone.
     """
     context = multiprocessing.get_context("spawn")
     present = [context.Process(target=_compute, daemon=True) for _ in range(processes)]
@@ -70,7 +72,7 @@ def bystanders(processes: int) -> Iterator[None]:
 
 
 def _compute() -> None:
-    os.nice(_LANES_NICENESS)
+    come_after_others()
     while True:
         sum(range(1_000))
 
