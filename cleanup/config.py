@@ -106,14 +106,17 @@ class TableConfig:
 class Pace:
     """How gently the job treats the database; a WAL limit of 0 is none.
 
-    `rest_percent` is how long a lane rests after each batch, in per cent of what the batch took.
+    `rest_percent` is how long a lane rests after each batch, in per cent of what the batch took; `niceness`, from 0 to
+    19, how far lanes come after others on their host. The standard is what authors hardly feel on a small server;
+    runbooks/speed.md says how that was measured.
     """
 
-    lanes: int = 2
+    lanes: int = 1
     chunk_rows: int = 50_000
     lock_target_ms: int = 250
-    batch_rows_max: int = 5_000
-    rest_percent: int = 100
+    batch_rows_max: int = 50
+    rest_percent: int = 800
+    niceness: int = 10
     lock_timeout_ms: int = 500
     lease_seconds: int = 60
     locked_passes: int = 3

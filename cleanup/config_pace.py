@@ -22,9 +22,9 @@ _PASSWORD: Final = re.compile(r"password\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
 _WATCH, _IGNORE = "watch", "ignore"
 # The word that takes a setting away again: then the config holds.
 _AS_CONFIGURED: Final = "config"
-# What a running run has no use of, or what another host may not have.
+# What a running run has no use of, what another host may not have, or what no lane that has begun can take back.
 _NOT_WHILE_RUNNING: Final = frozenset(
-    {"chunk_rows", "alert_after", "ignore", "accept_unreadable", "replicas", "replicas_left_out"}
+    {"chunk_rows", "niceness", "alert_after", "ignore", "accept_unreadable", "replicas", "replicas_left_out"}
 )
 
 
@@ -37,6 +37,7 @@ def read_pace(section: Section, standard: Pace | None = None) -> Pace:
         lock_target_ms=section.integer("lock_target_ms", standard.lock_target_ms, minimum=10, maximum=10_000),
         batch_rows_max=section.integer("batch_rows_max", standard.batch_rows_max, minimum=1, maximum=100_000),
         rest_percent=section.integer("rest_percent", standard.rest_percent, maximum=1_000),
+        niceness=section.integer("niceness", standard.niceness, maximum=19),
         lock_timeout_ms=section.integer("lock_timeout_ms", standard.lock_timeout_ms, minimum=10, maximum=60_000),
         lease_seconds=section.integer("lease_seconds", standard.lease_seconds, minimum=5, maximum=3_600),
         locked_passes=section.integer("locked_passes", standard.locked_passes, minimum=1, maximum=100),

@@ -13,10 +13,11 @@ from enum import Enum
 from itertools import count
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.context import SpawnProcess
 from typing import Final, Generic, TypeVar
 
 from cleanup.engine.job_signals import STOP_SIGNALS, Signals, signals_held, signals_noted
+from cleanup.engine.lane_priority import come_after_others
 from cleanup.errors import CleanupError, InvariantBroken, LaneLost
 from cleanup.event_catalogue import Event
 from cleanup.log import bound, configure_logging, tell
@@ -25,8 +26,6 @@ _Order = TypeVar("_Order")
 
 TICK_SECONDS: Final = 0.5
 IDLE_SECONDS: Final = 0.1
-# As `nice` counts: enough to come after whoever serves authors on this host, too little to starve with rows locked.
-_NICENESS: Final = 10
 # A lease is prolonged after this part of it.
 RENEW_AFTER: Final = 1 / 3
 
@@ -101,15 +100,17 @@ def run_lanes(
     lanes: int,
     on_tick: Callable[[], int | None],
     deadline: float | None = None,
+    niceness: int = 0,
 ) -> Stopped | None:
     """Run `entry(order, lane, stop)` in so many processes until all have ended; return why they were asked to, if so.
 
     `on_tick` is called about twice a second; it may say how many lanes there are to be from now on. The first
     lane that fails stops the others between batches, and its error is raised here; a lane that was killed
-    raises LaneLost. At `deadline`, on the monotonic clock, lanes are stopped between batches.
+    raises LaneLost. At `deadline`, on the monotonic clock, lanes are stopped between batches. `niceness` is how far
+    lanes come after others on their host.
     """
     with signals_noted() as signals:
-        crew = _Crew(entry, order)
+        crew = _Crew(entry, order, niceness)
         crew.resize(lanes)
         failure, stopped = _watch(crew, signals, on_tick, deadline)
     if failure is not None:
@@ -120,10 +121,11 @@ def run_lanes(
 class _Crew(Generic[_Order]):
     """The lanes of one job: they grow and shrink between batches, and each has a number of its own."""
 
-    def __init__(self, entry: Entry[_Order], order: _Order) -> None:
+    def __init__(self, entry: Entry[_Order], order: _Order, niceness: int) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._entry = entry
         self._order = order
+        self._niceness = niceness
         self.alive: list[_Lane] = []
         self._is_ending = False
 
@@ -136,7 +138,20 @@ class _Crew(Generic[_Order]):
         taken = {lane.number for lane in self.alive}
         free = (number for number in count(1) if number not in taken)
         with signals_held():
-            self.alive += [_start(self._context, self._entry, self._order, next(free)) for _ in range(missing)]
+            self.alive += [self._start(next(free)) for _ in range(missing)]
+
+    def _start(self, number: int) -> _Lane:
+        ending, sender = self._context.Pipe(duplex=False)
+        until_closed, keep_going = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=_lane,
+            args=(self._entry, self._order, number, self._niceness, until_closed, sender),
+            name=f"cleanup lane {number}",
+        )
+        process.start()
+        sender.close()
+        until_closed.close()
+        return _Lane(number, process, ending, keep_going)
 
     def ask_to_stop(self) -> None:
         """Let every lane end between batches."""
@@ -153,18 +168,6 @@ class _Crew(Generic[_Order]):
             problem = lane.problem()
             problems += [problem] if problem is not None else []
         return problems
-
-
-def _start(context: SpawnContext, entry: Entry[_Order], order: _Order, number: int) -> _Lane:
-    ending, sender = context.Pipe(duplex=False)
-    until_closed, keep_going = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_lane, args=(entry, order, number, until_closed, sender), name=f"cleanup lane {number}"
-    )
-    process.start()
-    sender.close()
-    until_closed.close()
-    return _Lane(number, process, ending, keep_going)
 
 
 def _watch(
@@ -205,13 +208,14 @@ def _describe_exit(code: int | None) -> str:
     return f"exit status {code}"
 
 
-def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, sender: Pipe) -> None:
-    # A terminal sends its signals to every process of the job; only the job itself decides what they mean.
+def _lane(entry: Entry[_Order], order: _Order, lane: int, niceness: int, until_closed: Pipe, sender: Pipe) -> None:
+    # A terminal or a service manager sends its signals to every process of the job; only the job itself decides what
+    # they mean.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     configure_logging()
-    come_after_others()
+    come_after_others(niceness)
     _look_for_cycles_seldom()
     try:
         with bound(lane=lane):
@@ -223,11 +227,6 @@ def _lane(entry: Entry[_Order], order: _Order, lane: int, until_closed: Pipe, se
     finally:
         sender.close()
         sys.stderr.flush()
-
-
-def come_after_others() -> None:
-    """Give this process a lane's priority: lower than usual, or as low as it is already."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _look_for_cycles_seldom() -> None:

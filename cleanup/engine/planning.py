@@ -54,6 +54,7 @@ def make_plan(job: Job, base_plan_id: int | None, on_tick: Callable[[Connection,
                 job.config.pace.lanes,
                 lambda: database.glance(lambda connection: on_tick(connection, order.plan_id)),
                 job.deadline,
+                job.config.pace.niceness,
             )
         if database.transact(lambda connection: _is_incomplete(connection, order)):
             kind = MaxRuntimeReached if stopped is Stopped.AT_MAX_RUNTIME else StoppedBySignal

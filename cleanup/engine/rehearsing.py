@@ -32,7 +32,7 @@ from cleanup.engine.guards import (
 )
 from cleanup.engine.job import Job, describe_tables, resolver_within
 from cleanup.engine.matching import Matcher
-from cleanup.engine.pace import BatchSize, batch_limits
+from cleanup.engine.pace import BatchSize, batch_limits, rest_seconds
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import PlanAlreadyApplied
 from cleanup.event_catalogue import Event
@@ -231,8 +231,11 @@ class _Rehearser:
         place = BatchPlace(REHEARSAL_RUN, chunk.run_pass, last_pass=True)
         through = items[-1].finding_number
         covered = BatchRange(REHEARSAL_RUN, stage.plan_id, None, chunk, position, through, 0, len(items), 0)
+        started = time.monotonic()
 
         def attempt(connection: Connection) -> tuple[Settlement, RehearsalSession]:
+            nonlocal started
+            started = time.monotonic()
             judge = ApplyJudge(self._matcher.resolving(resolver_within(stage.job, connection)), target)
             batch = Batch(place, target, stage.fingerprints[chunk.leaf_number], judge, rows_of(items))
             with RehearsalSession(connection, target, covered, batch_limits(self._pace)) as session:
@@ -249,3 +252,5 @@ class _Rehearser:
         if not one_by_one:
             self._size.measured(len(items), max(session.measured.lock_ms, 0.01))
         self._rehearsal.add(settlement, session, items, target)
+        # As a run would: its load is as real, and what it took is what a run in one lane is going to take.
+        time.sleep(rest_seconds(self._pace, (time.monotonic() - started) * 1000))

@@ -37,7 +37,8 @@ class RunJob(Generic[_Order]):
     def work(self, entry: Entry[_Order], order: _Order) -> Run:
         """Run the lanes until nothing is left; return the run as it ended, or raise why it stopped."""
         with bound(run=self._run_id), self._watch:
-            stopped = run_lanes(entry, order, self._lanes(), self._tick, self._job.deadline)
+            niceness = self._job.config.pace.niceness
+            stopped = run_lanes(entry, order, self._lanes(), self._tick, self._job.deadline, niceness)
         return end_run(self._database, self._run_id, stopped=stopped)
 
     def _tick(self) -> int:

@@ -134,9 +134,8 @@ def _duration(values: int, rehearsal: EarlierRehearsal | None, earlier: EarlierR
         return (
             round(rehearsal.seconds / rehearsal.findings * values, 1),
             f"from a rehearsal on {rehearsal.finished_at:%Y-%m-%d %H:%M} UTC: {rehearsal.findings:,} of this plan's "
-            f"{values:,} values in {rehearsal.seconds:.1f} s, in {rehearsal.lanes} lane, with no rest and no pause; a "
-            "run in more lanes may take less, and one that rests between batches (rest_percent), or that a signal "
-            "holds, more",
+            f"{values:,} values in {rehearsal.seconds:.1f} s, in {rehearsal.lanes} lane, with the rests of its config "
+            "and no pause; a run in more lanes, or that rests less, may take less, and one that a signal holds, more",
         )
     if earlier is not None and earlier.seconds:
         return (

@@ -19,11 +19,12 @@ from typing import Final, TextIO
 
 import psycopg
 
+from cleanup.config import Pace
 from cleanup.demo.server import Server
 from cleanup.links.policy import load_policy
 from cleanup.links.prefilter_patterns import policy_roots
 from cleanup.resources import config_directory
-from tests.bench.authors import Latency, bystanders, latency_during
+from tests.bench.authors import Latency, bystanders, felt_during
 from tests.bench.measuring import Measured, Meter
 from tests.bench.ours import FULL_PACE, Ours
 from tests.bench.policies import policy_with_hosts
@@ -40,8 +41,8 @@ SETTINGS: Final = {
     "full_page_writes": "off",
 }
 _MIB: Final = 1 << 20
-# For how long authors are watched while nothing else runs: about as many statements as during the job.
-_REST_SECONDS: Final = 10
+# For how long authors are watched while nothing else runs, before the job and after it.
+_REST_SECONDS: Final = 15
 _BYTES_PER_ROW: Final = 6_000
 
 
@@ -59,6 +60,7 @@ class Bench:
         self.rows = rows
         self.meter = Meter(self.dsn, server.pid)
         self.ours = Ours(folder, self.dsn)
+        self._pgbench = server.program("pgbench")
         self.rivals = Rivals(server, self.dsn, policy_roots(load_policy(config_directory() / POLICY)))
         self.config = self.ours.configure("cleanup.toml", policy=POLICY)
         self.full = self.ours.configure("full.toml", policy=POLICY, pace=FULL_PACE)
@@ -109,23 +111,30 @@ class Bench:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             tidy(connection)
 
-    def authors(self) -> dict[str, Latency]:
+    def authors(self, rounds: int) -> dict[str, Latency]:
         """What authors feel beside nothing, mere computing, the job at its default pace, and the one statement."""
-        plan = self.ours.plan(self.config, 2)
-        self.ours.approve(self.config, plan)
-        felt = {"nothing": self._felt(lambda: time.sleep(_REST_SECONDS))}
-        with bystanders(2):
-            felt["two processes that only compute"] = self._felt(lambda: time.sleep(_REST_SECONDS))
+        felt: dict[str, list[list[float]]] = defaultdict(list)
+        for _ in range(rounds):
+            for work, taken in self._authors_round():
+                felt[work].append(taken)
+        return {work: Latency.of(taken) for work, taken in felt.items()}
+
+    def _authors_round(self) -> Iterator[tuple[str, list[float]]]:
+        plan = self.ours.plan(self.full, 2)
+        self.ours.approve(self.full, plan)
         runs: list[int] = []
-        felt["apply"] = self._felt(lambda: runs.append(self.ours.apply(self.config, plan, 2)))
+        before = self._felt(lambda: time.sleep(_REST_SECONDS))
+        with bystanders(2):
+            yield "two processes that only compute", self._felt(lambda: time.sleep(_REST_SECONDS))
+        yield "apply", self._felt(lambda: runs.append(self.ours.apply(self.config, plan, Pace().lanes)))
+        yield "nothing", before + self._felt(lambda: time.sleep(_REST_SECONDS))
         self.ours.roll_back(self.full, runs[0], 2)
         self._tidy()
-        felt["UPDATE, five patterns"] = self._felt(self.rivals.update_five)
+        yield "UPDATE, five patterns", self._felt(self.rivals.update_five)
         self._tidy()
-        return felt
 
-    def _felt(self, work: Callable[[], object]) -> Latency:
-        return latency_during(self.dsn, self.rows, work)
+    def _felt(self, work: Callable[[], object]) -> list[float]:
+        return felt_during(self._pgbench, self.dsn, self.rows, work)
 
     def hosts(self, folder: Path) -> tuple[float, float]:
         """Seconds of a plan with a policy of ten hosts and with one of a thousand, patterns warm."""
@@ -211,7 +220,7 @@ def main() -> None:
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}", sys.stderr)
             bench.round()
-        felt, hosts = bench.authors(), bench.hosts(folder)
+        felt, hosts = bench.authors(rounds), bench.hosts(folder)
         found = figures(bench, felt, hosts, lock_target_ms=250)
         growth = Growth(rows, bench.job_microseconds_per_row(), bench.peak_mib())
         if base := os.environ.get("BASE"):

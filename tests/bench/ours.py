@@ -12,8 +12,6 @@ import psycopg
 
 _CONFIG: Final = """policy = "{policy}"
 [pace]
-lanes = 2
-chunk_rows = 50_000
 {pace}
 [[table]]
 name = "public.{table}"
@@ -22,7 +20,7 @@ author = "author_id"
 exempt = "is_live"
 columns = {{ title = "text", body = "text" }}
 """
-FULL_PACE: Final = "lock_target_ms = 2_000\nbatch_rows_max = 20_000\nrest_percent = 0"
+FULL_PACE: Final = "lock_target_ms = 2_000\nbatch_rows_max = 20_000\nrest_percent = 0\nniceness = 0"
 LEFT: Final = 1
 
 

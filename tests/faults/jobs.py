@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psutil
 import psycopg
@@ -52,6 +52,7 @@ lanes = {lanes}
 chunk_rows = {chunk_rows}
 batch_rows_max = {batch_rows_max}
 rest_percent = {rest_percent}
+niceness = {niceness}
 lock_target_ms = {lock_target_ms}
 lock_timeout_ms = {lock_timeout_ms}
 locked_passes = {locked_passes}
@@ -92,13 +93,15 @@ body = "text"
 class Pace:
     """The part of the config that the tests vary.
 
-    A lease of an hour: who waits for one never ends in time. No rest: nobody is to wait for it.
+    A lease of an hour: who waits for one never ends in time. No rest, and no coming after others: nobody is to wait
+    for it.
     """
 
     lanes: int = 2
     chunk_rows: int = 100
     batch_rows_max: int = 20
     rest_percent: int = 0
+    niceness: int = 0
     lock_target_ms: int = 250
     lock_timeout_ms: int = 500
     locked_passes: int = 3
@@ -273,15 +276,25 @@ _POSTS: Final = {
 }
 
 
+# By this each process of a started verb is known, also a lane whose coordinator is gone.
+_MARK: Final = "CLEANUP_TEST_JOB"
+
+
 class Process:
-    """A started verb: the coordinator, in a process group of its own together with its lanes."""
+    """A started verb: the coordinator, in a session of its own, and its lanes."""
 
     def __init__(self, command: Sequence[str], output: Path) -> None:
         # Files and not pipes: a lane that outlives its job must find somewhere to write.
         self._out, self._err = output.with_suffix(".out"), output.with_suffix(".err")
+        self._mark = uuid4().hex
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                env={**os.environ, _MARK: self._mark},
             )
 
     def end(self, seconds: float = DEADLINE_SECONDS) -> Ended:
@@ -294,16 +307,20 @@ class Process:
         return Ended(status, self._out.read_text(encoding="utf-8"), self._err.read_text(encoding="utf-8"))
 
     def kill(self) -> None:
-        """SIGKILL for the whole group: coordinator and lanes."""
+        """SIGKILL for all of it: coordinator and lanes, those too that the coordinator has left behind."""
+        self.signal_all(signal.SIGKILL)
+        self.process.wait()
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """A signal for the coordinator and every lane, none of which is started or ends meanwhile."""
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            return
-        # It was waited for, so its number, and its group's, may be somebody else's by now: only lanes are ended.
+            self.signal(signal.SIGSTOP)
         for one in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
-                if os.getpgid(one.pid) == self.process.pid and "multiprocessing" in " ".join(one.cmdline()):
-                    one.kill()
+            with contextlib.suppress(psutil.Error):
+                if one.pid != self.process.pid and one.environ().get(_MARK) == self._mark:
+                    one.send_signal(number)
+        if self.process.poll() is None:
+            self.signal(number)
 
     def signal(self, number: signal.Signals) -> None:
         """A signal for the coordinator alone."""
@@ -312,11 +329,11 @@ class Process:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """Coordinator and lanes do nothing at all within: what is arranged meanwhile does not race with them."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        self.signal_all(signal.SIGSTOP)
         try:
             yield
         finally:
-            os.killpg(self.process.pid, signal.SIGCONT)
+            self.signal_all(signal.SIGCONT)
 
     def said(self) -> str:
         return self._out.read_text(encoding="utf-8") + self._err.read_text(encoding="utf-8")

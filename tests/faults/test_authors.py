@@ -76,7 +76,7 @@ def planned(site: Site, plan: int) -> int:
 @heavy
 def test_authors_write_during_apply(make_site: MakeSite, faults: Faults) -> None:
     rows = 240
-    pace = Pace(batch_rows_max=20, rest_percent=100, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)
+    pace = Pace(batch_rows_max=20, rest_percent=800, niceness=10, lock_target_ms=LOCK_TARGET_MS, max_drift=1.0)
     write_during_apply(make_site(rows, pace), faults, rows, ALLOWED_WAIT_MS)
 
 

@@ -108,7 +108,7 @@ def test_a_signal_ends_the_run_between_batches(make_site: MakeSite, faults: Faul
     process = work.start()
     wait_for("the middle of the run", work.has_come_to(10), process=process)
     if how == "Ctrl-C":
-        # The terminal's: to every process of the job.
+        # The terminal's: to every process of the session.
         os.killpg(process.process.pid, signal.SIGINT)
     else:
         process.signal(signal.Signals[how])

@@ -4,7 +4,6 @@ Where a step lies in the middle of what a client has sent, the server may go on 
 drop it: both are tried, and the same command has to do with both.
 """
 
-import os
 import signal
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -164,7 +163,7 @@ def batches_of(work: Work, lane: int | None) -> int:
 
 def stop(process: Process, victim: Victim, lane: int | None, number: signal.Signals) -> None:
     if victim is JOB:
-        os.killpg(process.process.pid, number)
+        process.signal_all(number)
     else:
         assert lane is not None, "the job itself came to the step"
         process.lanes()[lane - 1].send_signal(number)

@@ -3,7 +3,6 @@
 What stands still may hold the locks of its posts; the server then throws it out, and authors get their rows.
 """
 
-import os
 import signal
 import time
 from typing import Final
@@ -39,7 +38,7 @@ def test_a_job_that_stood_still_holding_rows_writes_nothing_more(
     with gate_closed(site, Step.AFTER_LOCK) as keeper:
         stopped = work.start()
         held = keeper.wait(stopped, sessions=2)
-        os.killpg(stopped.process.pid, signal.SIGSTOP)
+        stopped.signal_all(signal.SIGSTOP)
         keeper.open()
         keeper.wait_beyond(held)
     begun = time.monotonic()
@@ -139,7 +138,7 @@ def test_a_plan_that_stood_still_in_a_claim_is_thrown_out(make_site: MakeSite, f
     with gate_closed(site, Step.CHUNK_HELD) as keeper:
         stopped = work.start()
         held = keeper.wait(stopped)
-        os.killpg(stopped.process.pid, signal.SIGSTOP)
+        stopped.signal_all(signal.SIGSTOP)
         keeper.open()
         keeper.wait_beyond(held)
     work.run_again()
@@ -149,7 +148,7 @@ def test_a_plan_that_stood_still_in_a_claim_is_thrown_out(make_site: MakeSite, f
 def come_back(work: Work, stopped: Process) -> None:
     """Let the stopped job go on: it finds everything done, ends in order, and writes nothing."""
     before = written(work.site)
-    os.killpg(stopped.process.pid, signal.SIGCONT)
+    stopped.signal_all(signal.SIGCONT)
     ended = stopped.end()
     assert ended.status == 0, ended.err
     assert "Traceback" not in ended.err
