@@ -245,7 +245,7 @@ def main() -> None:
 def _authors_table(felt: dict[str, Latency]) -> Iterator[str]:
     yield "| authors, while there runs | p99, ms | longest, ms |"
     yield "|---|---:|---:|"
-    for work, latency in felt.items():
+    for work, latency in sorted(felt.items(), key=lambda one: one[1].p99):
         yield f"| {work} | {latency.p99:,.1f} | {latency.longest:,.1f} |"
 
 
