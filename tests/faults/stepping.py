@@ -80,10 +80,15 @@ def _stepped(gate: Gate) -> type[BatchSession]:
 
 
 def one_lane_here(
-    entry: Entry[_Order], order: _Order, lanes: int, on_tick: Callable[[], object], deadline: float | None = None
+    entry: Entry[_Order],
+    order: _Order,
+    lanes: int,
+    on_tick: Callable[[], object],
+    deadline: float | None = None,
+    niceness: int = 0,
 ) -> None:
     """What `run_lanes` does, with one lane in this process."""
-    del lanes, deadline
+    del lanes, deadline, niceness
     until_closed, keep_going = multiprocessing.Pipe(duplex=False)
     entry(order, 1, Stop(until_closed))
     on_tick()
