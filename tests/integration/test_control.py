@@ -51,8 +51,11 @@ def test_a_paused_run_stands_still_until_it_is_resumed(site: Site, verb: str) ->
     stood_still = site.number("SELECT count(*) FROM cleanup.batch WHERE run_id = %s", run)
     lanes_at_the_gate(site, process, PACE.lanes)
     assert site.number("SELECT count(*) FROM cleanup.batch WHERE run_id = %s", run) == stood_still
-    # Nothing is held in the meantime: no lane has a transaction open.
-    assert site.number("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%%'") == 0
+    # Nothing is held in the meantime: no transaction has outlived the pause, and those in which a lane asks whether it
+    # may go on write nothing.
+    open_ones = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%%'"
+    assert site.number(f"{open_ones} AND xact_start <= %s", asked_at) == 0
+    assert site.number(f"{open_ones} AND backend_xid IS NOT NULL") == 0
     again = json.loads(ask(site, "pause", str(run), "--format", "json").out)
     assert (again["changed"], again["reason"]) == (False, "the editors are busy")
     assert f"run {run} is not paused" in ask(site, "resume", str(run)).out
