@@ -52,10 +52,11 @@ def test_a_paused_run_stands_still_until_it_is_resumed(site: Site, verb: str) ->
     lanes_at_the_gate(site, process, PACE.lanes)
     assert site.number("SELECT count(*) FROM cleanup.batch WHERE run_id = %s", run) == stood_still
     # Nothing is held in the meantime: no transaction has outlived the pause, and those in which a lane asks whether it
-    # may go on write nothing.
+    # may go on write nothing and end.
     open_ones = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%%'"
     assert site.number(f"{open_ones} AND xact_start <= %s", asked_at) == 0
     assert site.number(f"{open_ones} AND backend_xid IS NOT NULL") == 0
+    wait_for("no lane to have a transaction open", lambda: site.number(open_ones) == 0, process=process, seconds=5)
     again = json.loads(ask(site, "pause", str(run), "--format", "json").out)
     assert (again["changed"], again["reason"]) == (False, "the editors are busy")
     assert f"run {run} is not paused" in ask(site, "resume", str(run)).out
@@ -194,6 +195,7 @@ def assert_comes_after_others(pid: int) -> None:
     if (group := Path(f"/proc/{pid}/autogroup")).exists():
         assert group.read_text().endswith("nice 10\n")
     if (account := Path(f"/proc/{pid}/sched")).exists() and kernel() >= (6, 12):
+        # 3 ms, for a weight that is less by 1.25 to the 10th.
         assert re.search(r"^se\.slice\s*:\s*322123$", account.read_text(), re.MULTILINE)
 
 
