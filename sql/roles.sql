@@ -57,7 +57,8 @@ GRANT INSERT (base_plan_id, code_version, matcher_version, policy_name, policy_v
 GRANT INSERT ON cleanup.plan_leaf, cleanup.plan_column, cleanup.finding, cleanup.review_decision TO cleanup_planner;
 GRANT INSERT (plan_id, reviewed_plan_id, reviewer, file_sha256) ON cleanup.review TO cleanup_planner;
 GRANT INSERT, UPDATE ON cleanup.chunk TO cleanup_planner;
-GRANT EXECUTE ON FUNCTION cleanup.add_finding_partition(bigint), cleanup.derive_plan(bigint), cleanup.lock_plans()
+GRANT EXECUTE ON FUNCTION cleanup.add_finding_partition(bigint), cleanup.analyze_findings(bigint),
+                          cleanup.derive_plan(bigint), cleanup.lock_plans()
     TO cleanup_planner;
 
 -- The approver signs and revokes, and does nothing else.

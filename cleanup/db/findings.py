@@ -3,15 +3,19 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
-from psycopg.rows import args_row, scalar_row
+from psycopg import sql
+from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
-from cleanup.db.queries import statement
+from cleanup.db.queries import comment, statement
 
 # A finding's number is its chunk's number times this, plus its place in the chunk.
 FINDINGS_PER_CHUNK: Final = 10_000_000
+
+# A leaf's name, a column's name, and a key in the leaf.
+FindingPlace: TypeAlias = "tuple[str, str, tuple[str, ...]]"
 
 _TYPES: Final = (
     "int8",
@@ -84,12 +88,25 @@ def copy_findings(connection: Connection, plan_id: int, findings: Iterable[Findi
             )
 
 
+def analyze_findings(connection: Connection, plan_id: int) -> None:
+    """Take the statistics of a plan's findings, once all of them are there."""
+    connection.execute(statement("findings.analyze"), {"plan_id": plan_id})
+
+
 def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[bytes]:
     """Every finding's hash in the digest's order, streamed; must run inside a transaction."""
-    with connection.cursor("digest_order", row_factory=scalar_row) as cursor:
-        cursor.itersize = 10_000
-        cursor.execute(statement("findings.in_digest_order"), {"plan_id": plan_id})
-        yield from cursor
+    rows = statement("findings.in_digest_order", plan_id=sql.Literal(plan_id))
+    send = sql.SQL("{}COPY ({}) TO STDOUT (FORMAT BINARY)").format(comment("findings.in_digest_order"), rows)
+    with connection.cursor() as cursor, cursor.copy(send) as copy:
+        copy.set_types(("bytea",))
+        for (finding_hash,) in copy.rows():
+            yield finding_hash
+
+
+def changed_findings(connection: Connection, plan_id: int, findings: int) -> tuple[list[FindingPlace], int]:
+    """The first places whose findings are not what their own hash says, by finding number, and how many there are."""
+    rows = connection.execute(statement("findings.changed"), {"plan_id": plan_id, "findings": findings}).fetchall()
+    return [(str(leaf), str(column), tuple(key)) for leaf, column, key, _ in rows], int(rows[0][3]) if rows else 0
 
 
 def page_of_findings(

@@ -1,15 +1,14 @@
 """What has to hold before the first write: the plan is the one that was signed, here, today."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from cleanup.db.approvals import Approval, Approved, makers_of, newest_approval, session_role
 from cleanup.db.catalog import database_identity
 from cleanup.db.connection import Connection
-from cleanup.db.findings import Finding, all_findings, hashes_in_digest_order
-from cleanup.db.plans import Plan, PlanLeaf, PlanState, plan_columns, plan_leaves
+from cleanup.db.findings import changed_findings, hashes_in_digest_order
+from cleanup.db.plans import Plan, PlanLeaf, PlanState, plan_leaves
 from cleanup.db.purges import require_findings
 from cleanup.db.relocations import is_home
 from cleanup.db.session import server_clock
@@ -18,7 +17,7 @@ from cleanup.db.targets import Target
 from cleanup.engine.batch import difference
 from cleanup.engine.digest import compute_digests
 from cleanup.engine.job import Job, leaves_of, targets_of
-from cleanup.engine.spans import finding_hash, place_of
+from cleanup.engine.spans import place_of
 from cleanup.errors import (
     ApprovalExpired,
     BeforeCutover,
@@ -35,7 +34,6 @@ _NEW_PLAN: Final = "make a new plan and have it approved."
 _TAMPERED: Final = "the ledger was changed behind the plan's back: keep it as evidence, and make a new plan."
 _NONE_CHANGED: Final = "each of them is what its own hash says, so some are missing, added or replaced whole"
 _NAMED: Final = 5
-_PAGE: Final = 5_000
 
 
 def require_finished(plan: Plan) -> bytes:
@@ -184,7 +182,7 @@ def require_signed_findings(connection: Connection, plan: Plan) -> None:
     digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan.plan_id))
     # The digest is over the findings' hashes: so each of these has to be its finding's own. Each lane looks again
     # before it writes; but then a run is open already, and batches of it are written.
-    changed = _changed_findings(connection, plan, leaves)
+    changed = _changed_findings(connection, plan.plan_id)
     if digests.plan != plan.digest:
         raise DigestDiffers(
             f"the findings of plan {plan.plan_id} make the digest {digests.plan.hex()}, its own is "
@@ -195,28 +193,11 @@ def require_signed_findings(connection: Connection, plan: Plan) -> None:
         raise DigestDiffers(f"findings of plan {plan.plan_id} are not what was signed: {changed}", hint=_TAMPERED)
 
 
-def _changed_findings(connection: Connection, plan: Plan, leaves: list[PlanLeaf]) -> str:
+def _changed_findings(connection: Connection, plan_id: int) -> str:
     """The places of the findings that are not what their own hash says: the first few, and how many more."""
-    tables = {leaf.leaf_number: (leaf.table_name, leaf.leaf_name) for leaf in leaves}
-    columns = {(one.table_name, one.column_number): one.column_name for one in plan_columns(connection, plan.plan_id)}
-    named, more = list[str](), 0
-    for finding in _every_finding(connection, plan.plan_id):
-        table, leaf = tables.get(finding.leaf_number, ("", "?"))
-        column = columns.get((table, finding.column_number), "?")
-        if finding_hash(table, column, finding) == finding.finding_hash:
-            continue
-        if len(named) < _NAMED:
-            named.append(place_of(leaf, column, finding.key))
-        else:
-            more += 1
-    return "; ".join(named) + (f"; and {more:,} more" if more else "")
-
-
-def _every_finding(connection: Connection, plan_id: int) -> Iterator[Finding]:
-    after = -1
-    while page := all_findings(connection, plan_id, after, _PAGE):
-        yield from page
-        after = page[-1].finding_number
+    named, changed = changed_findings(connection, plan_id, _NAMED)
+    places = "; ".join(place_of(leaf, column, key) for leaf, column, key in named)
+    return places + (f"; and {changed - len(named):,} more" if changed > len(named) else "")
 
 
 def require_cutover(connection: Connection, plan: Plan) -> datetime:

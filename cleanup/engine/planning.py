@@ -7,7 +7,7 @@ from cleanup.db.chunks import next_place, unfinished_chunks
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
-from cleanup.db.findings import hashes_in_digest_order
+from cleanup.db.findings import analyze_findings, hashes_in_digest_order
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import (
     Plan,
@@ -114,6 +114,7 @@ def _is_incomplete(connection: Connection, order: PlanOrder) -> bool:
 def _finish(connection: Connection, plan_id: int) -> Plan:
     plan = get_plan(connection, plan_id)
     if plan.state is PlanState.SCANNING:
+        analyze_findings(connection, plan_id)
         leaves = plan_leaves(connection, plan_id)
         digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan_id))
         finish_plan(connection, plan_id, digests.findings, digests.plan)

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from cleanup.db.connection import Connection
 from cleanup.db.events import add_event
-from cleanup.db.findings import FINDINGS_PER_CHUNK, copy_findings, hashes_in_digest_order
+from cleanup.db.findings import FINDINGS_PER_CHUNK, analyze_findings, copy_findings, hashes_in_digest_order
 from cleanup.db.plans import Plan, finish_plan, get_plan, plan_leaves
 from cleanup.db.reviews import add_review, derive_plan, recount_chunk, reviewed_chunk
 from cleanup.engine.digest import compute_digests
@@ -32,6 +32,7 @@ def make_reviewed_plan(connection: Connection, review: Review, findings: Sequenc
         _recount(connection, plan_id, chunk_number, group)
     decisions = [decision for one in findings for decision in one.decisions]
     add_review(connection, plan_id, review.reviewed_plan_id, review.reviewer, review.file_sha256, decisions)
+    analyze_findings(connection, plan_id)
     digests = compute_digests(
         get_plan(connection, plan_id), plan_leaves(connection, plan_id), hashes_in_digest_order(connection, plan_id)
     )

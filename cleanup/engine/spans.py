@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
 
 from cleanup.compact_json import compact_json
 from cleanup.db.change_log import NULL_HASH
@@ -11,6 +12,9 @@ from cleanup.db.findings import Finding
 from cleanup.links.explain import visible
 from cleanup.links.spans import Span
 from cleanup.vocabulary import Decision
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 _Stored: TypeAlias = "list[int | str | list[_Stored] | None]"
 
@@ -66,20 +70,20 @@ def value_hash(text: str | None) -> bytes:
 
 
 def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
-    """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger."""
-    content = [
-        table_name,
-        list(finding.key),
-        column_name,
-        finding.scope,
-        finding.actionable,
-        finding.refusal,
-        finding.created_at.isoformat() if finding.created_at else None,
-        finding.author,
-        finding.value_hash.hex(),
-        finding.spans,
-    ]
-    return hashlib.sha256(compact_json(content).encode()).digest()
+    """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger.
+
+    `findings.changed` computes the same in the server. No two findings look alike: names and authors come with their
+    lengths, the key as JSON, and the spans, which end nowhere, at the end.
+    """
+    at, author = finding.created_at, finding.author
+    content = (
+        f"{len(table_name)}:{table_name} {len(column_name)}:{column_name} {finding.scope} "
+        f"{'t' if finding.actionable else 'f'} {finding.refusal or '-'} "
+        f"{'-' if at is None else (at - _EPOCH) // _MICROSECOND} "
+        f"{'-' if author is None else f'{len(author)}:{author}'} {finding.value_hash.hex()} "
+        f"[{','.join(map(compact_json, finding.key))}] {finding.spans}"
+    )
+    return hashlib.sha256(content.encode()).digest()
 
 
 def place_of(leaf_name: str, column_name: str, key: Sequence[str]) -> str:
