@@ -1,11 +1,12 @@
 """Rows of a binary COPY: kept as raw blocks until one is worth decoding."""
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain, pairwise
-from typing import Final
+from itertools import accumulate, pairwise
+from typing import Final, Self
 
 import psycopg
 from psycopg import sql
@@ -24,6 +25,9 @@ _LENGTH_BYTES: Final = 4
 
 # A row starts with its field count and the length of its first field, the scope's three letters.
 _LETTERS: Final = slice(6, 9)
+_SCOPES: Final = {ord(scope.value): scope for scope in Scope}
+# Of a row's fields, scope, created_at and author stand before the key.
+_BEFORE_KEY: Final = 3
 LETTERS_PER_ROW: Final = 3
 LINK_MARK: Final = ord("l")
 
@@ -31,22 +35,40 @@ LINK_MARK: Final = ord("l")
 @dataclass(frozen=True, slots=True)
 class ScannedRow:
     """One decoded row of a scan; `texts` are in the order of the configured columns, None where there is nothing
-    to look at."""
+    to look at. Where it stands is decoded when somebody asks: most rows with a hit hold nothing of ours."""
 
     scope: Scope
-    created_at: datetime | None
-    author: str | None
-    key: tuple[str, ...]
     texts: tuple[str | None, ...]
+    _place: Sequence[bytes | None]
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the post was created."""
+        return _instant(self._place[0])
+
+    @property
+    def author(self) -> str | None:
+        """Who wrote the post."""
+        return _text(self._place[1])
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The key's columns as text."""
+        return tuple([_text(part) or "" for part in self._place[2:]])
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Rows of a scan, joined as they came: where each of them ends, and the three letters that each begins with."""
 
-    buffer: bytearray = field(default_factory=bytearray)
-    ends: list[int] = field(default_factory=list)
-    letters: bytearray = field(default_factory=bytearray)
+    buffer: bytes
+    ends: Sequence[int]
+    letters: bytes
+
+    @classmethod
+    def of(cls, rows: Sequence[Buffer]) -> Self:
+        """Join raw rows."""
+        return cls(b"".join(rows), list(accumulate(map(len, rows))), b"".join([row[_LETTERS] for row in rows]))
 
     def start(self, place: int) -> int:
         """Where a row begins."""
@@ -54,50 +76,50 @@ class Piece:
 
     def row(self, place: int) -> bytes:
         """One raw row."""
-        return bytes(self.buffer[self.start(place) : self.ends[place]])
+        return self.buffer[self.start(place) : self.ends[place]]
 
 
 def copy_pieces(connection: Connection, copy_statement: sql.Composed, limit_bytes: int) -> Iterator[Piece]:
-    """Stream the raw rows of a binary COPY in pieces of about that size, without header and trailer.
+    """Stream the raw rows of a binary COPY in pieces of about that size, without header and trailer."""
+    rows: list[Buffer] = []
+    size = 0
+    with connection.cursor() as cursor, cursor.copy(copy_statement) as copy:
+        for run in _runs_of_rows(connection.pgconn, copy):
+            if bytes(run[0][: len(_HEADER)]) == _HEADER:
+                run[0] = run[0][len(_HEADER) :]
+            if len(run[-1]) == len(_TRAILER):
+                run.pop()
+            rows += run
+            size += sum(map(len, run))
+            if size >= limit_bytes:
+                yield Piece.of(rows)
+                rows, size = [], 0
+        if rows:
+            yield Piece.of(rows)
+
+
+def _runs_of_rows(pgconn: psycopg.pq.abc.PGconn, copy: psycopg.Copy) -> Iterator[list[Buffer]]:
+    """The raw rows, in runs of what has been received.
 
     A row costs one call here, and nothing else: psycopg's own loop, which waits for the socket where there is
     nothing to read, is only asked then.
     """
-    with connection.cursor() as cursor, cursor.copy(copy_statement) as copy:
-        rows = _raw_rows(connection.pgconn, copy)
-        first = bytes(next(rows, _TRAILER))
-        if first.startswith(_HEADER):
-            first = first[len(_HEADER) :]
-        piece = Piece()
-        buffer, ends, letters = piece.buffer, piece.ends, piece.letters
-        for row in chain((first,) if first else (), rows):
-            if len(row) == len(_TRAILER):
-                continue
-            buffer += row
-            ends.append(len(buffer))
-            letters += row[_LETTERS]
-            if len(buffer) >= limit_bytes:
-                yield piece
-                piece = Piece()
-                buffer, ends, letters = piece.buffer, piece.ends, piece.letters
-        if ends:
-            yield piece
-
-
-def _raw_rows(pgconn: psycopg.pq.abc.PGconn, copy: psycopg.Copy) -> Iterator[Buffer]:
     get_copy_data = pgconn.get_copy_data
     while True:
+        run: list[Buffer] = []
         length, row = get_copy_data(1)
-        if length > 0:
-            yield row
-        elif length == 0:
-            waited_for = copy.read()
-            if not waited_for:
-                return
-            yield waited_for
-        else:
+        while length > 0:
+            run.append(row)
+            length, row = get_copy_data(1)
+        if run:
+            yield run
+        if length < 0:
             _require_success(pgconn)
             return
+        waited_for = copy.read()
+        if not waited_for:
+            return
+        yield [waited_for]
 
 
 def _require_success(pgconn: psycopg.pq.abc.PGconn) -> None:
@@ -116,17 +138,13 @@ def decode_row(block: bytes, key_columns: int, hits: Sequence[int] | None = None
     `hits` are byte offsets in the row, each behind something: a text that none of them lies in is left out.
     """
     fields, ends = _fields(block)
-    scope, created_at, author, *rest = fields
-    assert scope is not None
-    key = tuple(_text(part) or "" for part in rest[:key_columns])
-    texts = rest[key_columns:]
+    first = _BEFORE_KEY + key_columns
+    texts = fields[first:]
     if hits is not None:
-        floors = ends[-len(texts) - 1 :]
-        texts = [
-            text if any(floor < hit <= end for hit in hits) else None
-            for text, (floor, end) in zip(texts, pairwise(floors), strict=True)
-        ]
-    return ScannedRow(Scope(chr(scope[0])), _instant(created_at), _text(author), key, tuple(map(_text, texts)))
+        # A text's bytes lie between the end of the field before it and its own.
+        behind = [bisect_right(hits, end) for end in ends[first - 1 :]]
+        texts = [text if start < end else None for text, (start, end) in zip(texts, pairwise(behind), strict=True)]
+    return ScannedRow(_SCOPES[block[_LETTERS.start]], tuple([_text(text) for text in texts]), fields[1:first])
 
 
 def _fields(block: bytes) -> tuple[list[bytes | None], list[int]]:

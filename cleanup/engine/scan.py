@@ -3,7 +3,6 @@
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -13,7 +12,7 @@ from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, refusal_of
 from cleanup.engine.scan_counts import ScanCounts, SpanClass
-from cleanup.engine.spans import encode_spans, finding_hash, value_hash
+from cleanup.engine.spans import encode_spans, signed_hash, value_hash
 from cleanup.links.prefilter import Prefilter
 from cleanup.links.spans import Recognition, Span
 
@@ -94,24 +93,40 @@ class Scanner:
     def _finding(
         self, number: int, row: ScannedRow, column: TextColumn, text: str, recognition: Recognition
     ) -> Finding:
-        refusal = refusal_of(column, text, recognition) if row.scope is Scope.HISTORICAL else None
-        finding = Finding(
+        historical = row.scope is Scope.HISTORICAL
+        refusal = refusal_of(column, text, recognition) if historical else None
+        actionable = historical and refusal is None and _changes_text(recognition)
+        scope, key, created_at, author = row.scope.stored, row.key, row.created_at, row.author
+        hash_of_value, spans = value_hash(text), encode_spans(recognition.spans)
+        return Finding(
             finding_number=number,
             leaf_number=self._target.leaf_number,
             column_number=column.number,
-            scope=row.scope.stored,
-            actionable=refusal is None
-            and row.scope is Scope.HISTORICAL
-            and any(span.decision.changes_text for span in recognition.spans),
+            scope=scope,
+            actionable=actionable,
             refusal=refusal,
-            key=row.key,
-            created_at=row.created_at,
-            author=row.author,
-            value_hash=value_hash(text),
-            finding_hash=b"",
-            spans=encode_spans(recognition.spans),
+            key=key,
+            created_at=created_at,
+            author=author,
+            value_hash=hash_of_value,
+            finding_hash=signed_hash(
+                self._target.table.name,
+                column.name,
+                scope=scope,
+                actionable=actionable,
+                refusal=refusal,
+                key=key,
+                created_at=created_at,
+                author=author,
+                hash_of_value=hash_of_value,
+                spans=spans,
+            ),
+            spans=spans,
         )
-        return replace(finding, finding_hash=finding_hash(self._target.table.name, column.name, finding))
+
+
+def _changes_text(recognition: Recognition) -> bool:
+    return any(span.decision.changes_text for span in recognition.spans)
 
 
 def _count(row: ScannedRow, column: TextColumn, recognition: Recognition, counts: ScanCounts) -> None:

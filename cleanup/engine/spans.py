@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeAlias
+from functools import lru_cache
+from typing import Final
 
 from cleanup.compact_json import compact_json
 from cleanup.db.change_log import NULL_HASH
@@ -15,52 +16,47 @@ from cleanup.vocabulary import Decision
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-
-_Stored: TypeAlias = "list[int | str | list[_Stored] | None]"
+_DECISIONS: Final = {decision.value: decision for decision in Decision}
 
 
 def encode_spans(spans: Sequence[Span]) -> str:
     """The compact JSON of a finding's spans; equal spans give an equal text."""
-    return compact_json([_flatten(span) for span in spans])
+    return f"[{','.join([_encoded(span) for span in spans])}]"
+
+
+def _encoded(span: Span) -> str:
+    said = _said(span.platform, span.kind, span.decision.value, span.reason, span.host, span.replacement)
+    children = f",{encode_spans(span.children)}" if span.children else ""
+    return f"[{span.start},{span.end},{said}{children}]"
+
+
+@lru_cache(maxsize=4_096)
+def _said(*words: str | None) -> str:
+    # Of many links the same is said, wherever they stand.
+    return ",".join(map(compact_json, words))
 
 
 def decode_spans(text: str) -> tuple[Span, ...]:
     """The spans of a finding."""
-    return tuple(_raise_up(stored) for stored in json.loads(text))
+    return tuple([_decoded(stored) for stored in json.loads(text)])
 
 
-def _flatten(span: Span) -> _Stored:
-    stored: _Stored = [
-        span.start,
-        span.end,
-        span.platform,
-        span.kind,
-        span.decision.value,
-        span.reason,
-        span.host,
-        span.replacement,
-    ]
-    if span.children:
-        stored.append([_flatten(child) for child in span.children])
-    return stored
-
-
-def _raise_up(stored: Sequence[object]) -> Span:
+def _decoded(stored: Sequence[object]) -> Span:
     start, end, platform, kind, decision, reason, host, replacement, *children = stored
     nested = children[0] if children else []
     assert isinstance(start, int)
     assert isinstance(end, int)
     assert isinstance(nested, list)
     return Span(
-        start=start,
-        end=end,
-        platform=str(platform),
-        kind=str(kind),
-        decision=Decision(decision),
-        reason=str(reason),
-        host=str(host),
-        replacement=None if replacement is None else str(replacement),
-        children=tuple(_raise_up(child) for child in nested),
+        start,
+        end,
+        str(platform),
+        str(kind),
+        _DECISIONS[str(decision)],
+        str(reason),
+        str(host),
+        None if replacement is None else str(replacement),
+        tuple([_decoded(child) for child in nested]) if nested else (),
     )
 
 
@@ -70,18 +66,44 @@ def value_hash(text: str | None) -> bytes:
 
 
 def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
-    """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger.
+    """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger."""
+    return signed_hash(
+        table_name,
+        column_name,
+        scope=finding.scope,
+        actionable=finding.actionable,
+        refusal=finding.refusal,
+        key=finding.key,
+        created_at=finding.created_at,
+        author=finding.author,
+        hash_of_value=finding.value_hash,
+        spans=finding.spans,
+    )
 
-    `findings.changed` computes the same in the server. No two findings look alike: names and authors come with their
-    lengths, the key as JSON, and the spans, which end nowhere, at the end.
+
+def signed_hash(
+    table_name: str,
+    column_name: str,
+    *,
+    scope: str,
+    actionable: bool,
+    refusal: str | None,
+    key: Sequence[str],
+    created_at: datetime | None,
+    author: str | None,
+    hash_of_value: bytes,
+    spans: str,
+) -> bytes:
+    """The hash of a finding that says this; `findings.changed` computes the same in the server.
+
+    No two findings look alike: names and authors come with their lengths, the key as JSON, and the spans, which end
+    nowhere, at the end.
     """
-    at, author = finding.created_at, finding.author
     content = (
-        f"{len(table_name)}:{table_name} {len(column_name)}:{column_name} {finding.scope} "
-        f"{'t' if finding.actionable else 'f'} {finding.refusal or '-'} "
-        f"{'-' if at is None else (at - _EPOCH) // _MICROSECOND} "
-        f"{'-' if author is None else f'{len(author)}:{author}'} {finding.value_hash.hex()} "
-        f"[{','.join(map(compact_json, finding.key))}] {finding.spans}"
+        f"{len(table_name)}:{table_name} {len(column_name)}:{column_name} {scope} {'t' if actionable else 'f'} "
+        f"{refusal or '-'} {'-' if created_at is None else (created_at - _EPOCH) // _MICROSECOND} "
+        f"{'-' if author is None else f'{len(author)}:{author}'} {hash_of_value.hex()} "
+        f"[{','.join(map(compact_json, key))}] {spans}"
     )
     return hashlib.sha256(content.encode()).digest()
 

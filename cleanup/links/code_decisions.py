@@ -57,12 +57,23 @@ class CodeReader:
         self._copying = Spellings(rule.copying_cues, rule.fillers)
         self._other_apps = Spellings(rule.other_app_cues, rule.fillers)
 
-    def read(self, text: str, lines: Lines, urls: Sequence[tuple[int, int]], links: LinksOnLines) -> list[Span]:
-        """The spans of the codes that stand in no URL."""
+    def codes(self, text: str) -> list[ShareCode]:
+        """What looks like a code, wherever it stands; most texts have none."""
+        return list(self._scanner.scan(text))
+
+    def read(
+        self,
+        text: str,
+        codes: Sequence[ShareCode],
+        lines: Lines,
+        urls: Sequence[tuple[int, int]],
+        links: LinksOnLines,
+    ) -> list[Span]:
+        """The spans of those codes that stand in no URL."""
         spans: list[Span] = []
         number = last_end = 0
         facts: _LineFacts | None = None
-        for code in self._scanner.scan(text):
+        for code in codes:
             while number < len(urls) and urls[number][1] <= code.start:
                 number += 1
             if number < len(urls) and urls[number][0] < code.end:

@@ -12,6 +12,12 @@ _LONGEST_PATH: Final = 256
 _LONGEST_HOST: Final = 254
 _HOSTS_REMEMBERED: Final = 4_096
 _DIGITS: Final = re.compile(r"[0-9]")
+# How rules may name a host's suffix, by how many labels that lacks: all of one group compete by their paths.
+_MATCHES: Final = {
+    0: ((HostMatch.EXACT, HostMatch.SUFFIX),),
+    1: ((HostMatch.ONE_LABEL,), (HostMatch.SUFFIX,)),
+}
+_DEEPER: Final = ((HostMatch.SUFFIX,),)
 
 
 class HostTable:
@@ -21,11 +27,11 @@ class HostTable:
         self._by_host: dict[tuple[str, HostMatch], list[HostRule]] = {}
         for rule in hosts:
             self._by_host.setdefault((rule.host, rule.match), []).append(rule)
-        for rules in self._by_host.values():
-            rules.sort(key=lambda rule: len(rule.path), reverse=True)
         self._names = frozenset(host for host, _ in self._by_host)
         # The same few hosts come again and again.
         self._known = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._look_up)
+        self._rules = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._look_up_rules)
+        self._tokens_of = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._look_up_tokens)
         self._by_scheme: dict[str, list[SchemeRule]] = {}
         for scheme_rule in schemes:
             self._by_scheme.setdefault(scheme_rule.scheme, []).append(scheme_rule)
@@ -50,17 +56,25 @@ class HostTable:
 
         `host` is mapped as a browser does, `rest` is path, query and fragment.
         """
+        rules = self._rules(host)
+        if not rules:
+            return None
         path = rest[:_LONGEST_PATH].lower()
         path = path if path.startswith("/") else "/" + path
-        for depth, suffix in self._known(host):
-            matches = (HostMatch.EXACT, HostMatch.SUFFIX) if depth == 0 else (HostMatch.SUFFIX,)
-            found = self._longest_path(suffix, matches, path)
-            # One label more than `*.suffix` outranks the suffix itself, and any host that is named outranks it.
-            if depth == 1 and (wild := self._longest_path(suffix, (HostMatch.ONE_LABEL,), path)):
-                found = wild
-            if found:
-                return found
+        for rule in rules:
+            if not rule.path or _is_under(path, rule.path, digits=rule.digits):
+                return rule
         return None
+
+    def _look_up_rules(self, host: str) -> tuple[HostRule, ...]:
+        """Every rule that a host can fall under, in the order in which they win."""
+        rules: list[HostRule] = []
+        for depth, suffix in self._known(host):
+            # One label more than `*.suffix` outranks the suffix itself, and any host that is named outranks it.
+            for matches in _MATCHES.get(depth, _DEEPER):
+                found = [rule for match in matches for rule in self._by_host.get((suffix, match), ())]
+                rules += sorted(found, key=lambda rule: len(rule.path), reverse=True)
+        return tuple(rules)
 
     def scheme_rule(self, scheme: str, target: str) -> KindRule | None:
         """The rule for an app's deep link; `target` is what stands after `://`."""
@@ -76,21 +90,13 @@ class HostTable:
 
     def token_lengths(self, host: str, rest: str) -> tuple[str, tuple[int, ...]] | None:
         """The path before a short host's token and the lengths it may have, tried in order."""
-        for suffix in _suffixes(host):
-            for token in self._tokens.get(suffix, ()):
-                if rest[: len(token.path)].lower() == token.path:
-                    return token.path, token.lengths
+        for token in self._tokens_of(host):
+            if rest[: len(token.path)].lower() == token.path:
+                return token.path, token.lengths
         return None
 
-    def _longest_path(self, host: str, matches: tuple[HostMatch, ...], path: str) -> HostRule | None:
-        best: HostRule | None = None
-        for match in matches:
-            for rule in self._by_host.get((host, match), ()):
-                if _is_under(path, rule.path, digits=rule.digits):
-                    if best is None or len(rule.path) > len(best.path):
-                        best = rule
-                    break
-        return best
+    def _look_up_tokens(self, host: str) -> tuple[TokenRule, ...]:
+        return tuple(token for suffix in _suffixes(host) for token in self._tokens.get(suffix, ()))
 
 
 def _suffixes(host: str) -> Iterable[str]:

@@ -75,7 +75,7 @@ class _Scan:
         return self._found
 
     def _schemes(self) -> list[_Start]:
-        starts = self._separators("://")
+        starts = self._separators("://") if "://" in self._text else []
         if r":\/\/" in self._text:
             starts += self._separators(r":\/\/")
             starts.sort(key=lambda start: start.start)

@@ -31,7 +31,7 @@ class Target:
 class TextLinks:
     """What one text holds: spans over the text, all URLs seen, and one span or None a target.
 
-    `mentions` are the starts of those URLs that only name a host and are no links.
+    `mentions` are the starts of those URLs that only name a host and are no links; looked for beside targets alone.
 
     The spans' `replacement` is plain text. The span of a target is empty and stands at its
     position: its place is for the caller to fill in.
@@ -70,7 +70,8 @@ class TextReader:
         found = TextLinks()
         extents = self.extents(text, markdown=markdown)
         found.urls = [(extent.start, extent.end) for extent in extents]
-        found.mentions = {extent.start for extent in extents if judge.is_mention(extent.url)}
+        if targets:
+            found.mentions = {extent.start for extent in extents if judge.is_mention(extent.url)}
         lines = Lines(text, found.urls, self._live)
         decider = _Decider(self._policy, self._table, judge, lines)
         for extent in extents:
@@ -79,11 +80,12 @@ class TextReader:
                 found.spans.append(span)
         found.targets = [decider.span(target, target.position) for target in targets]
         found.counted = decider.counted
-        if self._codes:
+        codes = [(reader, some) for reader in self._codes if (some := reader.codes(text))]
+        if codes:
             decided = (*found.spans, *(span for span in found.targets if span))
             links = LinksOnLines([span.start for span in decided if span.decision.changes_text], decider.short_links)
-            for reader in self._codes:
-                found.spans += reader.read(text, lines, found.urls, links)
+            for reader, some in codes:
+                found.spans += reader.read(text, some, lines, found.urls, links)
             found.spans.sort(key=lambda span: span.start)
         return found
 
