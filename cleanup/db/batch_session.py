@@ -27,7 +27,7 @@ from cleanup.db.connection import Connection, Limits, local_settings
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.retry import is_refusal, is_too_long
 from cleanup.db.tables import TextColumn
-from cleanup.db.targets import Key, Scope, Target
+from cleanup.db.targets import SCOPES, Key, Target
 
 # The batch's rows are found by key, one index look-up each: a hash join would read the whole table.
 _BY_INDEX: Final = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}
@@ -94,7 +94,7 @@ class BatchSession:
         if opened.fetchone() is None:
             raise BatchGone
         rows = {
-            int(place) - 1: LockedRow(Scope(str(scope)[0]), tuple(texts)) for place, scope, *texts in read.fetchall()
+            int(place) - 1: LockedRow(SCOPES[str(scope)[0]], tuple(texts)) for place, scope, *texts in read.fetchall()
         }
         found = fingerprint.fetchone()
         content = found[0] if found else None

@@ -92,7 +92,7 @@ def adding_parameters(
         "salts": BytesArray([entry.salt for entry in entries]),
         "edits": TextArray([entry.edits for entry in entries]),
         "chains": BytesArray([entry.chain for entry in entries]),
-        "logged_at": [entry.logged_at for entry in entries],
+        "logged_at": entries[0].logged_at,
     }
 
 
@@ -191,4 +191,4 @@ def places(connection: Connection, plan_id: int) -> dict[tuple[int, int], Place]
 def _read(connection: Connection, name: str, parameters: dict[str, object]) -> list[LogRow]:
     with connection.cursor(row_factory=args_row(LogRow)) as cursor:
         read_any_instant(cursor)
-        return cursor.execute(statement(name), parameters).fetchall()
+        return cursor.execute(statement(name), parameters, binary=True).fetchall()

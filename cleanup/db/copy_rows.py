@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.abc import Buffer
 
 from cleanup.db.connection import Connection
-from cleanup.db.targets import Scope
+from cleanup.db.targets import SCOPES, Scope
 
 # Signature, flags and the length of a header extension; the server sends it with the first row.
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
@@ -25,7 +25,6 @@ _LENGTH_BYTES: Final = 4
 
 # A row starts with its field count and the length of its first field, the scope's three letters.
 _LETTERS: Final = slice(6, 9)
-_SCOPES: Final = {ord(scope.value): scope for scope in Scope}
 # Of a row's fields, scope, created_at and author stand before the key.
 _BEFORE_KEY: Final = 3
 LETTERS_PER_ROW: Final = 3
@@ -144,7 +143,7 @@ def decode_row(block: bytes, key_columns: int, hits: Sequence[int] | None = None
         # A text's bytes lie between the end of the field before it and its own.
         behind = [bisect_right(hits, end) for end in ends[first - 1 :]]
         texts = [text if start < end else None for text, (start, end) in zip(texts, pairwise(behind), strict=True)]
-    return ScannedRow(_SCOPES[block[_LETTERS.start]], tuple([_text(text) for text in texts]), fields[1:first])
+    return ScannedRow(SCOPES[chr(block[_LETTERS.start])], tuple([_text(text) for text in texts]), fields[1:first])
 
 
 def _fields(block: bytes) -> tuple[list[bytes | None], list[int]]:

@@ -161,4 +161,4 @@ def refused_findings(connection: Connection, plan_id: int) -> list[Finding]:
 
 def _read(connection: Connection, name: str, parameters: dict[str, object]) -> list[Finding]:
     with connection.cursor(row_factory=args_row(Finding)) as cursor:
-        return cursor.execute(statement(name), parameters).fetchall()
+        return cursor.execute(statement(name), parameters, binary=True).fetchall()

@@ -5,7 +5,7 @@ from typing import Final
 
 import psycopg
 from psycopg.abc import Buffer
-from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
 
 OUT_OF_RANGE: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -18,6 +18,15 @@ class _AnyInstant(TimestamptzLoader):
             return OUT_OF_RANGE
 
 
+class _AnyBinaryInstant(TimestamptzBinaryLoader):
+    def load(self, data: Buffer) -> datetime:
+        try:
+            return super().load(data)
+        except psycopg.DataError:
+            return OUT_OF_RANGE
+
+
 def read_any_instant(cursor: psycopg.Cursor[object]) -> None:
     """Let this cursor read `infinity` and years beyond 9999, as an instant that nothing of ours has."""
     cursor.adapters.register_loader("timestamptz", _AnyInstant)
+    cursor.adapters.register_loader("timestamptz", _AnyBinaryInstant)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.change_log import NULL_HASH
 from cleanup.db.connection import Connection
-from cleanup.db.targets import Key, Scope, Target
+from cleanup.db.targets import SCOPES, Key, Target
 
 
 def present_hashes(connection: Connection, target: Target, keys: Sequence[Key]) -> dict[Key, dict[int, bytes]]:
@@ -23,4 +23,4 @@ def present_hashes(connection: Connection, target: Target, keys: Sequence[Key]) 
 def present_rows(connection: Connection, target: Target, keys: Sequence[Key]) -> dict[Key, LockedRow]:
     """Some rows as they are, without a lock; a row that is gone is left out."""
     rows = connection.execute(target.read(), target.key_parameters(keys)).fetchall()
-    return {keys[int(place) - 1]: LockedRow(Scope(str(scope)[0]), tuple(texts)) for place, scope, *texts in rows}
+    return {keys[int(place) - 1]: LockedRow(SCOPES[str(scope)[0]], tuple(texts)) for place, scope, *texts in rows}

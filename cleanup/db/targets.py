@@ -36,6 +36,9 @@ class Scope(Enum):
         return self.name.lower()
 
 
+SCOPES: Final = {scope.value: scope for scope in Scope}
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRange:
     """The keys after one and through another, in the order of the key's index; None is the leaf's own end."""

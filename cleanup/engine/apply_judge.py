@@ -45,15 +45,16 @@ class ApplyJudge:
         text = row.texts[item.column_number]
         if text is None:
             return _left(Outcome.ALREADY_CLEAN, spans, edited=True)
-        if value_hash(text) == item.value_hash:
-            return _changed(Outcome.CHANGED, change_of(column, text, spans), spans, edited=False)
-        return self._judge_edited(column, text, spans)
+        hash_before = value_hash(text)
+        if hash_before == item.value_hash:
+            return _changed(Outcome.CHANGED, change_of(column, text, hash_before, spans), spans, edited=False)
+        return self._judge_edited(column, text, hash_before, spans)
 
     def span_count(self, item: Finding) -> int:
         """How many spans of the finding the plan changes."""
         return sum(span.decision.changes_text for span in decode_spans(item.spans))
 
-    def _judge_edited(self, column: TextColumn, text: str, planned: Sequence[Span]) -> Verdict:
+    def _judge_edited(self, column: TextColumn, text: str, hash_before: bytes, planned: Sequence[Span]) -> Verdict:
         (recognition,) = self._matcher.find([(column, text)])
         if recognition.problem is not None:
             return _left(Outcome.UNREADABLE_NOW, planned, edited=True, detail=recognition.problem)
@@ -67,9 +68,8 @@ class ApplyJudge:
             return _left(
                 Outcome.REFUSED_BY_DATABASE, planned, edited=True, detail="the result would not fit the column"
             )
-        verdict = _changed(
-            Outcome.CHANGED_AFTER_EDIT, change_of(column, text, recognition.spans), recognition.spans, edited=True
-        )
+        change = change_of(column, text, hash_before, recognition.spans)
+        verdict = _changed(Outcome.CHANGED_AFTER_EDIT, change, recognition.spans, edited=True)
         return replace(verdict, spans={**verdict.spans, **_waiting_again(waiting)})
 
 

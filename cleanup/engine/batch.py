@@ -21,7 +21,7 @@ from cleanup.db.batches import Settlement
 from cleanup.db.change_log import LogEntry
 from cleanup.db.tables import Fingerprint
 from cleanup.db.targets import Key, Target
-from cleanup.engine.chain import CHAIN_START, SALT_BYTES, BatchContent, link, row_digest, seal
+from cleanup.engine.chain import CHAIN_START, SALT_BYTES, BatchContent, link, row_digest, seal, spelled_instant
 from cleanup.engine.spans import value_hash, value_id
 from cleanup.engine.verdicts import Change, Judge, Outcome, SomeItem, Verdict
 from cleanup.errors import InvariantBroken, PlanStale
@@ -214,26 +214,35 @@ class Batch(Generic[SomeItem]):
 
     def _chain(self, written: Sequence[tuple[SomeItem, Change, bytes, Outcome]], locked_at: datetime) -> list[LogEntry]:
         entries: list[LogEntry] = []
-        previous = CHAIN_START
+        previous, logged_at = CHAIN_START, str(spelled_instant(locked_at))
         for item, change, hash_after, outcome in written:
             number, salt = item.finding_number, secrets.token_bytes(SALT_BYTES)
             edits = encode_edits(change.edits, change.after or "")
             identity = value_id(self._target.table.name, self._names[item.column_number], item.key)
-            hash_before = value_hash(change.before)
             digest = row_digest(
                 item,
                 run_id=self._place.run_id,
                 run_pass=self._place.run_pass,
                 outcome=outcome.value,
                 identity=identity,
-                hashes=(hash_before, hash_after),
+                hashes=(change.hash_before, hash_after),
                 salt=salt,
                 edits=edits,
-                logged_at=locked_at,
+                logged_at=logged_at,
             )
             previous = link(previous, digest)
             entries.append(
-                LogEntry(number, outcome.value, identity, hash_before, hash_after, salt, edits, previous, locked_at)
+                LogEntry(
+                    number,
+                    outcome.value,
+                    identity,
+                    change.hash_before,
+                    hash_after,
+                    salt,
+                    edits,
+                    previous,
+                    locked_at,
+                )
             )
         return entries
 
@@ -273,7 +282,7 @@ def _change_between(before: str | None, after: str | None) -> Change:
     start = _shared(left, right)
     end = _shared(left[start:][::-1], right[start:][::-1])
     edit = Edit(start, left[start : len(left) - end], right[start : len(right) - end])
-    return Change(before, after, (edit,))
+    return Change(before, after, (edit,), value_hash(before))
 
 
 def _shared(left: str, right: str) -> int:

@@ -24,16 +24,16 @@ def row_digest(
     hashes: tuple[bytes, bytes],
     salt: bytes,
     edits: str,
-    logged_at: datetime,
+    logged_at: str,
 ) -> bytes:
     """A hash over every column of a log row but the chain; `identity` is the value's number, `hashes` before and after.
 
-    Texts enter salted, so that nobody can guess a short link by it. Every part has its length or an end of its own,
-    so that no two rows look alike.
+    `logged_at` comes as `spelled_instant` spells it. Texts enter salted, so that nobody can guess a short link by it.
+    Every part has its length or an end of its own, so that no two rows look alike.
     """
     before, after = hashes
     numbers = (run_id, run_pass, place.finding_number, place.leaf_number, place.column_number, identity)
-    instants = f"{_instant(place.created_at)} {_instant(logged_at)}"
+    instants = f"{spelled_instant(place.created_at)} {logged_at}"
     texts = " ".join([_part(text) for text in (outcome, place.author, *place.key)])
     sizes = f"{len(before)} {len(after)} {len(salt)}"
     content = f"{numbers} {instants} {sizes} {texts}".encode()
@@ -100,7 +100,7 @@ def run_head(batches: Iterable[BatchRow]) -> bytes:
     running = hashlib.sha256()
     for batch in batches:
         place = [batch.run_pass, batch.after_number, batch.through_number]
-        end = [_hex(batch.head), _hex(batch.lock_ms), _instant(batch.written_at), batch.retries]
+        end = [_hex(batch.head), _hex(batch.lock_ms), spelled_instant(batch.written_at), batch.retries]
         running.update(_hash([*place, *end]))
     return running.digest()
 
@@ -110,7 +110,8 @@ def _part(text: object) -> str:
     return f"{len(text)}:{text}" if isinstance(text, str) else f"!{text!r}"
 
 
-def _instant(at: datetime | None) -> str | None:
+def spelled_instant(at: datetime | None) -> str | None:
+    """An instant as hashes have it: ISO 8601 in UTC, with six digits behind the second."""
     return at.astimezone(UTC).isoformat(timespec="microseconds") if at else None
 
 

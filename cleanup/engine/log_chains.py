@@ -8,7 +8,7 @@ from typing import Final
 from cleanup.db.batches import BatchRow
 from cleanup.db.change_log import LogRow, page_of_log
 from cleanup.db.connection import Connection
-from cleanup.engine.chain import CHAIN_START, link, row_digest
+from cleanup.engine.chain import CHAIN_START, link, row_digest, spelled_instant
 
 _PAGE: Final = 5_000
 _NO_END: Final = 2**63 - 1
@@ -83,7 +83,7 @@ def digest_of(row: LogRow) -> bytes:
         hashes=(row.hash_before, row.hash_after),
         salt=row.salt,
         edits=row.edits,
-        logged_at=row.logged_at,
+        logged_at=str(spelled_instant(row.logged_at)),
     )
 
 

@@ -61,11 +61,11 @@ class Matcher:
         return self._resolve(list(spellings)) if spellings else {}
 
 
-def change_of(column: TextColumn, text: str, spans: Sequence[Span]) -> Change:
-    """The value with its spans changed; NULL where a link column is configured so."""
+def change_of(column: TextColumn, text: str, hash_before: bytes, spans: Sequence[Span]) -> Change:
+    """The value with its spans changed; NULL where a link column is configured so. `hash_before` is the text's."""
     result = splice(text, spans)
     emptied = column.on_redact is UrlResult.NULL and bool(result.edits) and not result.after
-    return Change(text, None if emptied else result.after, result.edits)
+    return Change(text, None if emptied else result.after, result.edits, hash_before)
 
 
 def refusal_of(column: TextColumn, text: str, recognition: Recognition) -> str | None:

@@ -61,19 +61,27 @@ class RollbackJudge:
             places = {link.edit.number: places[link.edit.number] for link in standing}
         places |= dict.fromkeys(differing, ConflictReason.LOG_DIFFERS)
         already = len(wanted) - len(places)
-        return self._verdict(item, text, places, already, history, edited=edited)
+        return self._verdict(item, text, present, places, already, history, edited=edited)
 
     def span_count(self, item: LogRow) -> int:
         """How many links of the log row are to go back."""
         return sum(self._selection.covers(edit.label) for edit in decode_edits(item.edits))
 
     def _verdict(
-        self, item: LogRow, text: str | None, places: _Places, already: int, history: LinkHistory, *, edited: bool
+        self,
+        item: LogRow,
+        text: str | None,
+        present: bytes,
+        places: _Places,
+        already: int,
+        history: LinkHistory,
+        *,
+        edited: bool,
     ) -> Verdict:
         edits = sorted((place for place in places.values() if isinstance(place, Edit)), key=lambda edit: edit.start)
         change: Change | None = None
         if edits:
-            problem, change = self._change(item, text, edits, history, edited=edited)
+            problem, change = self._change(item, text, present, edits, history, edited=edited)
             if problem is not None:
                 places = {number: problem if isinstance(place, Edit) else place for number, place in places.items()}
         conflicts = tuple(
@@ -94,7 +102,14 @@ class RollbackJudge:
         )
 
     def _change(
-        self, item: LogRow, text: str | None, edits: Sequence[Edit], history: LinkHistory, *, edited: bool
+        self,
+        item: LogRow,
+        text: str | None,
+        present: bytes,
+        edits: Sequence[Edit],
+        history: LinkHistory,
+        *,
+        edited: bool,
     ) -> tuple[ConflictReason | None, Change | None]:
         """The change that puts these links back, or why it must not be made."""
         try:
@@ -107,7 +122,7 @@ class RollbackJudge:
         column = self._columns[item.column_number]
         if edited and column.format is ColumnFormat.JSON and _is_json(text) and not _is_json(after):
             return ConflictReason.WOULD_BREAK_JSON, None
-        return None, Change(text, after, swap(edits))
+        return None, Change(text, after, swap(edits), present)
 
 
 def _places(text: str, present: bytes, history: LinkHistory) -> _Places:

@@ -116,5 +116,10 @@ def place_of(leaf_name: str, column_name: str, key: Sequence[str]) -> str:
 
 def value_id(table_name: str, column_name: str, key: Sequence[str]) -> int:
     """The number under which every log row of one value is found, whatever plan and run it comes from."""
-    content = compact_json([table_name, column_name, list(key)])
+    content = f"[{_named(table_name, column_name)},[{','.join(map(compact_json, key))}]]"
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big", signed=True)
+
+
+@lru_cache(maxsize=64)
+def _named(table_name: str, column_name: str) -> str:
+    return f"{compact_json(table_name)},{compact_json(column_name)}"

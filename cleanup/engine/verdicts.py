@@ -51,11 +51,15 @@ _LEAVES_WORK: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new text for a value, and the edits that lead back from it; None is NULL, and empty to the edits."""
+    """A new text for a value, and the edits that lead back from it; None is NULL, and empty to the edits.
+
+    `hash_before` is the hash of the text before.
+    """
 
     before: str | None
     after: str | None
     edits: tuple[Edit, ...]
+    hash_before: bytes
 
 
 class ConflictReason(Enum):

@@ -4,6 +4,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cleanup.compact_json import compact_json
@@ -54,13 +55,20 @@ def encode_edits(edits: Sequence[Edit], after: str) -> str:
 
     A JSON array of [start, removed, inserted, number, label, surroundings].
     """
-    entries: list[list[int | str]] = []
+    entries: list[str] = []
     for place, edit in enumerate(edits):
         floor = edits[place - 1].end if place else 0
         ceiling = edits[place + 1].start if place + 1 < len(edits) else len(after)
-        sides = _written(_side_before(after, edit.start, floor)) + _written(_side_behind(after, edit.end, ceiling))
-        entries.append([edit.start, edit.removed, edit.inserted, edit.number, edit.label, sides])
-    return compact_json(entries)
+        end = edit.end
+        before, behind = after[max(floor, edit.start - FAR) : edit.start], after[end : min(ceiling, end + FAR)]
+        sides = _side(before[-NEAR:], before) + _side(behind[:NEAR], behind)
+        said = f"{compact_json(edit.removed)},{_json(edit.inserted)},{edit.number},{_json(edit.label)}"
+        entries.append(f'[{edit.start},{said},"{sides}"]')
+    return f"[{','.join(entries)}]"
+
+
+# Placeholders and labels are few.
+_json: Final = lru_cache(maxsize=256)(compact_json)
 
 
 def decode_edits(text: str) -> tuple[Edit, ...]:
@@ -79,18 +87,8 @@ def decode_logged(text: str) -> tuple[LoggedEdit, ...]:
     return tuple(_logged_from(entry) for entry in entries)
 
 
-def _side_before(text: str, start: int, floor: int) -> Side:
-    far = text[max(floor, start - FAR) : start]
-    return Side(len(far), side_hash(far[-NEAR:]), side_hash(far))
-
-
-def _side_behind(text: str, end: int, ceiling: int) -> Side:
-    far = text[end : min(ceiling, end + FAR)]
-    return Side(len(far), side_hash(far[:NEAR]), side_hash(far))
-
-
-def _written(side: Side) -> str:
-    return f"{side.length:x}{side.near:0{_HASH_DIGITS}x}{side.far:0{_HASH_DIGITS}x}"
+def _side(near: str, far: str) -> str:
+    return f"{len(far):x}{side_hash(near):0{_HASH_DIGITS}x}{side_hash(far):0{_HASH_DIGITS}x}"
 
 
 def _logged_from(entry: object) -> LoggedEdit:

@@ -4,11 +4,10 @@
 INSERT INTO cleanup.change_log (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at,
                                 author, hash_before, hash_after, salt, edits, chain, logged_at)
 SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e.outcome, e.value_id, f.key, f.created_at,
-       f.author, e.hash_before, e.hash_after, e.salt, e.edits, e.chain, e.logged_at
+       f.author, e.hash_before, e.hash_after, e.salt, e.edits, e.chain, %(logged_at)s::timestamptz
   FROM unnest(%(numbers)s::bigint[], %(outcomes)s::text[], %(value_ids)s::bigint[], %(hashes_before)s::bytea[],
-              %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[],
-              %(logged_at)s::timestamptz[])
-       AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain, logged_at)
+              %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[])
+       AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain)
  CROSS JOIN LATERAL (SELECT g.* FROM cleanup.finding AS g
                       WHERE g.plan_id = %(plan_id)s AND g.finding_number = e.finding_number OFFSET 0) AS f;
 
@@ -17,11 +16,10 @@ SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e
 INSERT INTO cleanup.change_log (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at,
                                 author, hash_before, hash_after, salt, edits, chain, logged_at)
 SELECT %(run_id)s, f.finding_number, %(pass)s, f.leaf_number, f.column_number, e.outcome, e.value_id, f.key, f.created_at,
-       f.author, e.hash_before, e.hash_after, e.salt, e.edits, e.chain, e.logged_at
+       f.author, e.hash_before, e.hash_after, e.salt, e.edits, e.chain, %(logged_at)s::timestamptz
   FROM unnest(%(numbers)s::bigint[], %(outcomes)s::text[], %(value_ids)s::bigint[], %(hashes_before)s::bytea[],
-              %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[],
-              %(logged_at)s::timestamptz[])
-       AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain, logged_at)
+              %(hashes_after)s::bytea[], %(salts)s::bytea[], %(edits)s::text[], %(chains)s::bytea[])
+       AS e(finding_number, outcome, value_id, hash_before, hash_after, salt, edits, chain)
  CROSS JOIN LATERAL (SELECT g.* FROM cleanup.change_log AS g
                       WHERE g.run_id = %(source_run_id)s AND g.finding_number = e.finding_number OFFSET 0) AS f;
 
