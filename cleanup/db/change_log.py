@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import psycopg
 from psycopg.rows import args_row
 from psycopg.sql import Composed
 from psycopg.types.json import Jsonb
@@ -190,5 +191,11 @@ def places(connection: Connection, plan_id: int) -> dict[tuple[int, int], Place]
 
 def _read(connection: Connection, name: str, parameters: dict[str, object]) -> list[LogRow]:
     with connection.cursor(row_factory=args_row(LogRow)) as cursor:
+        try:
+            return cursor.execute(statement(name), parameters, binary=True).fetchall()
+        except psycopg.DataError:
+            # Perhaps an instant that is none of ours, which is read in another way that takes longer.
+            if connection.info.transaction_status is psycopg.pq.TransactionStatus.INERROR:
+                raise
         read_any_instant(cursor)
         return cursor.execute(statement(name), parameters, binary=True).fetchall()

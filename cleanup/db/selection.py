@@ -33,6 +33,8 @@ class Selection:
 
     def covers(self, label: str) -> bool:
         """Whether a link with that label (platform/kind/decision) is among those asked for."""
+        if not (self.platforms or self.kinds or self.decisions):
+            return True
         platform, kind, decision = label.split("/") if label else ("", "", "")
         asked = ((self.platforms, platform), (self.kinds, kind), (self.decisions, decision))
         return all(not names or part in names for names, part in asked)

@@ -59,12 +59,11 @@ class _Tally(Generic[SomeItem]):
 
 @dataclass(frozen=True, slots=True)
 class _Changed(Generic[SomeItem]):
-    """An item whose value changes, and the hash of what is to stand there then."""
+    """An item whose value changes."""
 
     item: SomeItem
     verdict: Verdict
     change: Change
-    hash_after: bytes
 
 
 def rows_of(items: Sequence[SomeItem]) -> list[Row[SomeItem]]:
@@ -107,7 +106,7 @@ class Batch(Generic[SomeItem]):
             session.commit_ledger(ledgering)
         else:
             entries = self._chain(
-                [(one.item, one.change, one.hash_after, one.verdict.outcome) for one in tally.changes],
+                [(one.item, one.change, one.verdict.outcome) for one in tally.changes],
                 opening.locked_at,
             )
             self._count_changes(tally)
@@ -170,7 +169,7 @@ class Batch(Generic[SomeItem]):
                 f"finding {item.finding_number} could not be undone in memory",
                 hint="nothing of this batch was written; report this with the finding's number.",
             )
-        tally.changes.append(_Changed(item, verdict, change, value_hash(change.after)))
+        tally.changes.append(_Changed(item, verdict, change))
 
     def _count_changes(self, tally: _Tally[SomeItem]) -> None:
         for one in tally.changes:
@@ -179,7 +178,7 @@ class Batch(Generic[SomeItem]):
     def _writes(self, tally: _Tally[SomeItem]) -> list[RowWrite]:
         writes: dict[Key, dict[int, tuple[str | None, bytes | None]]] = {}
         for one in tally.changes:
-            expected = None if one.change.after is None else one.hash_after
+            expected = None if one.change.after is None else one.change.hash_after
             writes.setdefault(one.item.key, {})[one.item.column_number] = (one.change.after, expected)
         return [RowWrite(key, values) for key, values in writes.items()]
 
@@ -187,7 +186,7 @@ class Batch(Generic[SomeItem]):
         by_key: dict[Key, list[_Changed[SomeItem]]] = {}
         for one in tally.changes:
             by_key.setdefault(one.item.key, []).append(one)
-        written: list[tuple[SomeItem, Change, bytes, Outcome]] = []
+        written: list[tuple[SomeItem, Change, Outcome]] = []
         for write in self._writes(tally):
             result = session.write_alone(write)
             for one in by_key[write.key]:
@@ -205,17 +204,17 @@ class Batch(Generic[SomeItem]):
                     outcome, made = Outcome.ALTERED_BY_TRIGGER, _change_between(change.before, found)
                     spans = {outcome.value: sum(verdict.spans.values())}
                 _count(tally, outcome, spans)
-                written.append((item, made, value_hash(made.after), outcome))
+                written.append((item, made, outcome))
         return self._chain(written, locked_at)
 
     def _note_refused(self, tally: _Tally[SomeItem], item: SomeItem, detail: str) -> None:
         spans = self._all_spans(item, Outcome.REFUSED_BY_DATABASE)
         self._note(tally, item, Verdict(Outcome.REFUSED_BY_DATABASE, detail=detail, spans=spans))
 
-    def _chain(self, written: Sequence[tuple[SomeItem, Change, bytes, Outcome]], locked_at: datetime) -> list[LogEntry]:
+    def _chain(self, written: Sequence[tuple[SomeItem, Change, Outcome]], locked_at: datetime) -> list[LogEntry]:
         entries: list[LogEntry] = []
         previous, logged_at = CHAIN_START, str(spelled_instant(locked_at))
-        for item, change, hash_after, outcome in written:
+        for item, change, outcome in written:
             number, salt = item.finding_number, secrets.token_bytes(SALT_BYTES)
             edits = encode_edits(change.edits, change.after or "")
             identity = value_id(self._target.table.name, self._names[item.column_number], item.key)
@@ -225,7 +224,7 @@ class Batch(Generic[SomeItem]):
                 run_pass=self._place.run_pass,
                 outcome=outcome.value,
                 identity=identity,
-                hashes=(change.hash_before, hash_after),
+                hashes=(change.hash_before, change.hash_after),
                 salt=salt,
                 edits=edits,
                 logged_at=logged_at,
@@ -237,7 +236,7 @@ class Batch(Generic[SomeItem]):
                     outcome.value,
                     identity,
                     change.hash_before,
-                    hash_after,
+                    change.hash_after,
                     salt,
                     edits,
                     previous,
@@ -282,7 +281,7 @@ def _change_between(before: str | None, after: str | None) -> Change:
     start = _shared(left, right)
     end = _shared(left[start:][::-1], right[start:][::-1])
     edit = Edit(start, left[start : len(left) - end], right[start : len(right) - end])
-    return Change(before, after, (edit,), value_hash(before))
+    return Change(before, after, (edit,), value_hash(before), value_hash(after))
 
 
 def _shared(left: str, right: str) -> int:

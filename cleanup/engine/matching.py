@@ -5,6 +5,7 @@ from copy import copy
 
 from cleanup.config import UrlResult
 from cleanup.db.tables import TextColumn
+from cleanup.engine.spans import value_hash
 from cleanup.engine.verdicts import Change
 from cleanup.links.edits import splice
 from cleanup.links.finder import Finder
@@ -65,7 +66,8 @@ def change_of(column: TextColumn, text: str, hash_before: bytes, spans: Sequence
     """The value with its spans changed; NULL where a link column is configured so. `hash_before` is the text's."""
     result = splice(text, spans)
     emptied = column.on_redact is UrlResult.NULL and bool(result.edits) and not result.after
-    return Change(text, None if emptied else result.after, result.edits, hash_before)
+    after = None if emptied else result.after
+    return Change(text, after, result.edits, hash_before, value_hash(after))
 
 
 def refusal_of(column: TextColumn, text: str, recognition: Recognition) -> str | None:

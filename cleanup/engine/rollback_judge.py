@@ -47,7 +47,10 @@ class RollbackJudge:
         """What becomes of the logged value, given the row as it is now."""
         text = row.texts[item.column_number]
         present = value_hash(text)
-        history = LinkHistory(item, self._later.get(item.value_id, ()), self._family)
+        later = self._later.get(item.value_id, ())
+        if not later and present == item.hash_after != item.hash_before:
+            return self._undisturbed(item, text, present)
+        history = LinkHistory(item, later, self._family)
         wanted = history.wanted(self._selection)
         if present == item.hash_before:
             return Verdict(Outcome.ALREADY_RESTORED, spans={Outcome.ALREADY_RESTORED.value: len(wanted)})
@@ -61,7 +64,14 @@ class RollbackJudge:
             places = {link.edit.number: places[link.edit.number] for link in standing}
         places |= dict.fromkeys(differing, ConflictReason.LOG_DIFFERS)
         already = len(wanted) - len(places)
-        return self._verdict(item, text, present, places, already, history, edited=edited)
+        undone = history.would_be_undone([place for place in places.values() if isinstance(place, Edit)])
+        return self._verdict(item, text, present, places, already, undone=undone, edited=edited)
+
+    def _undisturbed(self, item: LogRow, text: str | None, present: bytes) -> Verdict:
+        """The value as the run left it, as nearly every one is: each link stands where the log says."""
+        edits = decode_edits(item.edits)
+        wanted: _Places = {edit.number: edit for edit in edits if self._selection.covers(edit.label)}
+        return self._verdict(item, text, present, wanted, 0, undone=len(wanted) == len(edits), edited=False)
 
     def span_count(self, item: LogRow) -> int:
         """How many links of the log row are to go back."""
@@ -74,14 +84,14 @@ class RollbackJudge:
         present: bytes,
         places: _Places,
         already: int,
-        history: LinkHistory,
         *,
+        undone: bool,
         edited: bool,
     ) -> Verdict:
         edits = sorted((place for place in places.values() if isinstance(place, Edit)), key=lambda edit: edit.start)
         change: Change | None = None
         if edits:
-            problem, change = self._change(item, text, present, edits, history, edited=edited)
+            problem, change = self._change(item, text, present, edits, undone=undone, edited=edited)
             if problem is not None:
                 places = {number: problem if isinstance(place, Edit) else place for number, place in places.items()}
         conflicts = tuple(
@@ -107,22 +117,23 @@ class RollbackJudge:
         text: str | None,
         present: bytes,
         edits: Sequence[Edit],
-        history: LinkHistory,
         *,
+        undone: bool,
         edited: bool,
     ) -> tuple[ConflictReason | None, Change | None]:
-        """The change that puts these links back, or why it must not be made."""
+        """The change that puts these links back, or why it must not be made; `undone` where it undoes all of ours."""
         try:
             before = invert(text or "", edits)
         except EditMismatch:
             return ConflictReason.LOG_DIFFERS, None
         after = None if item.hash_before == NULL_HASH and not before else before
-        if not edited and history.would_be_undone(edits) and value_hash(after) != item.hash_before:
+        hash_after = value_hash(after)
+        if not edited and undone and hash_after != item.hash_before:
             return ConflictReason.LOG_DIFFERS, None
         column = self._columns[item.column_number]
         if edited and column.format is ColumnFormat.JSON and _is_json(text) and not _is_json(after):
             return ConflictReason.WOULD_BREAK_JSON, None
-        return None, Change(text, after, swap(edits), present)
+        return None, Change(text, after, swap(edits), present, hash_after)
 
 
 def _places(text: str, present: bytes, history: LinkHistory) -> _Places:

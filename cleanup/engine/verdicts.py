@@ -53,13 +53,14 @@ _LEAVES_WORK: Final = frozenset(
 class Change:
     """A new text for a value, and the edits that lead back from it; None is NULL, and empty to the edits.
 
-    `hash_before` is the hash of the text before.
+    The hashes are those of the two texts.
     """
 
     before: str | None
     after: str | None
     edits: tuple[Edit, ...]
     hash_before: bytes
+    hash_after: bytes
 
 
 class ConflictReason(Enum):

@@ -1,8 +1,9 @@
 """Edits as the change log stores them: beside each stands what its surroundings hash to, never what they say."""
 
 import json
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -17,6 +18,7 @@ NEAR: Final = 4
 
 _HASH_DIGITS: Final = 5
 _SIDE_DIGITS: Final = 1 + 2 * _HASH_DIGITS
+_SIDES: Final = re.compile(rf"[0-9a-f]{{{2 * _SIDE_DIGITS}}}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +75,35 @@ _json: Final = lru_cache(maxsize=256)(compact_json)
 
 def decode_edits(text: str) -> tuple[Edit, ...]:
     """The edits that `encode_edits` wrote; EditMismatch where it is anything else."""
-    return tuple(logged.edit for logged in decode_logged(text))
+    return tuple([edit for edit, _ in _entries(text)])
 
 
 def decode_logged(text: str) -> tuple[LoggedEdit, ...]:
     """The edits with their surroundings; EditMismatch where the text is no such list."""
+    return tuple(
+        [
+            LoggedEdit(edit, _side_from(sides[:_SIDE_DIGITS]), _side_from(sides[_SIDE_DIGITS:]))
+            for edit, sides in _entries(text)
+        ]
+    )
+
+
+def _entries(text: str) -> Iterator[tuple[Edit, str]]:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
         entries = None
     if not isinstance(entries, list):
         raise EditMismatch("an edit list is a JSON array")
-    return tuple(_logged_from(entry) for entry in entries)
+    for entry in entries:
+        yield _entry_from(entry)
 
 
 def _side(near: str, far: str) -> str:
     return f"{len(far):x}{side_hash(near):0{_HASH_DIGITS}x}{side_hash(far):0{_HASH_DIGITS}x}"
 
 
-def _logged_from(entry: object) -> LoggedEdit:
+def _entry_from(entry: object) -> tuple[Edit, str]:
     if isinstance(entry, list) and len(entry) == 6:
         start, removed, inserted, number, label, sides = entry
         if (
@@ -102,15 +114,13 @@ def _logged_from(entry: object) -> LoggedEdit:
             and type(number) is int
             and isinstance(label, str)
             and isinstance(sides, str)
-            and len(sides) == 2 * _SIDE_DIGITS
         ):
-            edit = Edit(start, removed, inserted, number, label)
-            return LoggedEdit(edit, _side_from(sides[:_SIDE_DIGITS]), _side_from(sides[_SIDE_DIGITS:]))
+            if _SIDES.match(sides) is None:
+                raise EditMismatch("an edit's surroundings are hexadecimal")
+            return Edit(start, removed, inserted, number, label), sides
     raise EditMismatch("an edit is an array of start, removed and inserted text, number, label and surroundings")
 
 
 def _side_from(written: str) -> Side:
-    try:
-        return Side(int(written[0], 16), int(written[1 : 1 + _HASH_DIGITS], 16), int(written[1 + _HASH_DIGITS :], 16))
-    except ValueError:
-        raise EditMismatch("an edit's surroundings are hexadecimal") from None
+    near_end = 1 + _HASH_DIGITS
+    return Side(int(written[0], 16), int(written[1:near_end], 16), int(written[near_end:], 16))
