@@ -17,7 +17,7 @@ from cleanup.links.prefilter import Prefilter
 from cleanup.links.spans import Recognition, Span
 
 # A chunk is read and matched in pieces of about this size, so that long posts do not swell a lane's memory.
-PIECE_BYTES: Final = 8 * 1024 * 1024
+PIECE_BYTES: Final = 2 * 1024 * 1024
 
 
 class Scanner:

@@ -74,6 +74,9 @@ class ShareCodeScanner:
     def _between_signs(self, text: str, start: int, end: int, floor: int) -> ShareCode | None:
         signs = self._rule.wrappers
         before_sign, after_sign = text[start - 1] in signs, text[end] in signs
+        if not before_sign and text[start - 1].isascii():
+            # No emoji ends so.
+            return None
         first = start - 1 if before_sign else emoji_start(text, start, floor)
         last = end + 1 if after_sign else emoji_end(text, end, len(text))
         if first == start or last == end:
