@@ -1,5 +1,6 @@
 """Findings: sent by binary COPY in the transaction that finishes their chunk, read back in pages."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from cleanup.db.queries import comment, statement
 FINDINGS_PER_CHUNK: Final = 10_000_000
 
 # A leaf's name, a column's name, and a key in the leaf.
-FindingPlace: TypeAlias = "tuple[str, str, tuple[str, ...]]"
+FindingPlace: TypeAlias = tuple[str, str, tuple[str, ...]]
 
 _TYPES: Final = (
     "int8",
@@ -93,20 +94,21 @@ def analyze_findings(connection: Connection, plan_id: int) -> None:
     connection.execute(statement("findings.analyze"), {"plan_id": plan_id})
 
 
-def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[bytes]:
-    """Every finding's hash in the digest's order, streamed; must run inside a transaction."""
+def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[tuple[bytes, FindingPlace | None]]:
+    """Every finding's hash in the digest's order, streamed; must run inside a transaction.
+
+    With a hash that is not its finding's own comes the finding's place.
+    """
     rows = statement("findings.in_digest_order", plan_id=sql.Literal(plan_id))
     send = sql.SQL("{}COPY ({}) TO STDOUT (FORMAT BINARY)").format(comment("findings.in_digest_order"), rows)
     with connection.cursor() as cursor, cursor.copy(send) as copy:
-        copy.set_types(("bytea",))
-        for (finding_hash,) in copy.rows():
-            yield finding_hash
+        copy.set_types(("bytea", "text[]"))
+        for finding_hash, place in copy.rows():
+            yield finding_hash, _place(*place) if place else None
 
 
-def changed_findings(connection: Connection, plan_id: int, findings: int) -> tuple[list[FindingPlace], int]:
-    """The first places whose findings are not what their own hash says, by finding number, and how many there are."""
-    rows = connection.execute(statement("findings.changed"), {"plan_id": plan_id, "findings": findings}).fetchall()
-    return [(str(leaf), str(column), tuple(key)) for leaf, column, key, _ in rows], int(rows[0][3]) if rows else 0
+def _place(leaf_name: str, column_name: str, key: str) -> FindingPlace:
+    return leaf_name, column_name, tuple(map(str, json.loads(key)))
 
 
 def page_of_findings(

@@ -1,13 +1,14 @@
 """What has to hold before the first write: the plan is the one that was signed, here, today."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from cleanup.db.approvals import Approval, Approved, makers_of, newest_approval, session_role
 from cleanup.db.catalog import database_identity
 from cleanup.db.connection import Connection
-from cleanup.db.findings import changed_findings, hashes_in_digest_order
+from cleanup.db.findings import hashes_in_digest_order
 from cleanup.db.plans import Plan, PlanLeaf, PlanState, plan_leaves
 from cleanup.db.purges import require_findings
 from cleanup.db.relocations import is_home
@@ -178,26 +179,29 @@ def require_signature(
 def require_signed_findings(connection: Connection, plan: Plan) -> None:
     """Raise DigestDiffers unless the findings in the ledger are still those that make the plan's digest."""
     require_findings(connection, plan.plan_id)
-    leaves = plan_leaves(connection, plan.plan_id)
-    digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan.plan_id))
-    # The digest is over the findings' hashes: so each of these has to be its finding's own. Each lane looks again
-    # before it writes; but then a run is open already, and batches of it are written.
-    changed = _changed_findings(connection, plan.plan_id)
+    named, changed = list[str](), 0
+
+    def hashes() -> Iterator[bytes]:
+        # The digest is over the findings' hashes: so each of these has to be its finding's own. Each lane looks again
+        # before it writes; but then a run is open already, and batches of it are written.
+        nonlocal changed
+        for finding_hash, place in hashes_in_digest_order(connection, plan.plan_id):
+            if place is not None:
+                changed += 1
+                if len(named) < _NAMED:
+                    named.append(place_of(*place))
+            yield finding_hash
+
+    digests = compute_digests(plan, plan_leaves(connection, plan.plan_id), hashes())
+    places = "; ".join(named) + (f"; and {changed - len(named):,} more" if changed > len(named) else "")
     if digests.plan != plan.digest:
         raise DigestDiffers(
             f"the findings of plan {plan.plan_id} make the digest {digests.plan.hex()}, its own is "
-            f"{(plan.digest or b'').hex()}: {changed or _NONE_CHANGED}",
+            f"{(plan.digest or b'').hex()}: {places or _NONE_CHANGED}",
             hint=_TAMPERED,
         )
     if changed:
-        raise DigestDiffers(f"findings of plan {plan.plan_id} are not what was signed: {changed}", hint=_TAMPERED)
-
-
-def _changed_findings(connection: Connection, plan_id: int) -> str:
-    """The places of the findings that are not what their own hash says: the first few, and how many more."""
-    named, changed = changed_findings(connection, plan_id, _NAMED)
-    places = "; ".join(place_of(leaf, column, key) for leaf, column, key in named)
-    return places + (f"; and {changed - len(named):,} more" if changed > len(named) else "")
+        raise DigestDiffers(f"findings of plan {plan.plan_id} are not what was signed: {places}", hint=_TAMPERED)
 
 
 def require_cutover(connection: Connection, plan: Plan) -> datetime:

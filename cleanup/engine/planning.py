@@ -116,7 +116,7 @@ def _finish(connection: Connection, plan_id: int) -> Plan:
     if plan.state is PlanState.SCANNING:
         analyze_findings(connection, plan_id)
         leaves = plan_leaves(connection, plan_id)
-        digests = compute_digests(plan, leaves, hashes_in_digest_order(connection, plan_id))
+        digests = compute_digests(plan, leaves, (one for one, _ in hashes_in_digest_order(connection, plan_id)))
         finish_plan(connection, plan_id, digests.findings, digests.plan)
         add_event(connection, Event.PLAN_FINISHED, plan_id=plan_id, digest=digests.plan.hex())
         plan = get_plan(connection, plan_id)

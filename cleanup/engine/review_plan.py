@@ -33,9 +33,8 @@ def make_reviewed_plan(connection: Connection, review: Review, findings: Sequenc
     decisions = [decision for one in findings for decision in one.decisions]
     add_review(connection, plan_id, review.reviewed_plan_id, review.reviewer, review.file_sha256, decisions)
     analyze_findings(connection, plan_id)
-    digests = compute_digests(
-        get_plan(connection, plan_id), plan_leaves(connection, plan_id), hashes_in_digest_order(connection, plan_id)
-    )
+    hashes = (one for one, _ in hashes_in_digest_order(connection, plan_id))
+    digests = compute_digests(get_plan(connection, plan_id), plan_leaves(connection, plan_id), hashes)
     finish_plan(connection, plan_id, digests.findings, digests.plan)
     add_event(
         connection,
