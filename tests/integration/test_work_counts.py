@@ -136,12 +136,14 @@ def test_posts_are_read_by_index_ranges_alone(make_notes: MakeNotes) -> None:
     assert planned.posts == before.posts
     assert applied.posts - planned.posts <= posts
     assert rolled_back.posts == applied.posts
-    # Each post once, and what finds the chunks' ends.
-    assert planned.by_index - before.by_index <= 2 * posts + findings
+    # Each post once, and what finds the chunks' ends; each finding once, for the digest.
+    assert planned.by_index - before.by_index <= 1.2 * posts
+    assert planned.ledger - before.ledger <= findings
     for earlier, later in ((planned, applied), (applied, rolled_back)):
-        # The signature is over all findings, the head over all of the log: a few passes, however many batches.
-        assert later.ledger - earlier.ledger <= 3 * findings
-        assert later.by_index - earlier.by_index <= 10 * findings
+        # The signature is over all findings, and read once, however many pages of them a run has. Measured 5.05 and 5
+        # look-ups a finding: page, lock, write, log, and that of the row's place.
+        assert later.ledger - earlier.ledger <= findings
+        assert later.by_index - earlier.by_index <= 6 * findings
 
 
 def test_only_rows_that_hit_are_decoded(make_notes: MakeNotes) -> None:
