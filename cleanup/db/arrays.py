@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Final
 
 import psycopg
@@ -14,6 +15,10 @@ from psycopg.pq import Format
 _TEXT, _TEXT_ARRAY = 25, 1009
 _BYTEA, _BYTEA_ARRAY = 17, 1001
 _INT8, _INT8_ARRAY = 20, 1016
+_TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY = 1184, 1185
+# The server counts microseconds from here.
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 _HEAD: Final = struct.Struct("!iiIii")
 _EMPTY_HEAD: Final = struct.Struct("!iiI")
@@ -52,9 +57,24 @@ class IntegerArray:
 
     def packed(self) -> bytes:
         """The array as the server reads it."""
-        parts = [_head(_INT8, len(self.items), has_null=False)]
-        parts += [_INT8_ITEM.pack(_INT8_ITEM.size - _LENGTH.size, item) for item in self.items]
-        return b"".join(parts)
+        return _pack_integers(_INT8, self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class InstantArray:
+    """timestamptz[] without NULLs, of aware instants."""
+
+    items: Sequence[datetime]
+
+    def packed(self) -> bytes:
+        """The array as the server reads it."""
+        return _pack_integers(_TIMESTAMPTZ, [(item - _EPOCH) // _MICROSECOND for item in self.items])
+
+
+def _pack_integers(element_oid: int, items: Sequence[int]) -> bytes:
+    parts = [_head(element_oid, len(items), has_null=False)]
+    parts += [_INT8_ITEM.pack(_INT8_ITEM.size - _LENGTH.size, item) for item in items]
+    return b"".join(parts)
 
 
 def _pack(element_oid: int, items: Sequence[bytes | None]) -> bytes:
@@ -83,7 +103,7 @@ class _ArrayDumper(Dumper):
         super().__init__(cls, context)
         self.oid = self.array_oid
 
-    def dump(self, obj: TextArray | BytesArray | IntegerArray) -> bytes:
+    def dump(self, obj: TextArray | BytesArray | IntegerArray | InstantArray) -> bytes:
         return obj.packed()
 
 
@@ -99,6 +119,11 @@ class _IntegerArrayDumper(_ArrayDumper):
     array_oid = _INT8_ARRAY
 
 
+class _InstantArrayDumper(_ArrayDumper):
+    array_oid = _TIMESTAMPTZ_ARRAY
+
+
 psycopg.adapters.register_dumper(TextArray, _TextArrayDumper)
 psycopg.adapters.register_dumper(BytesArray, _BytesArrayDumper)
 psycopg.adapters.register_dumper(IntegerArray, _IntegerArrayDumper)
+psycopg.adapters.register_dumper(InstantArray, _InstantArrayDumper)

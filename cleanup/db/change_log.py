@@ -10,7 +10,7 @@ from psycopg.rows import args_row
 from psycopg.sql import Composed
 from psycopg.types.json import Jsonb
 
-from cleanup.db.arrays import BytesArray, IntegerArray, TextArray
+from cleanup.db.arrays import BytesArray, InstantArray, IntegerArray, TextArray
 from cleanup.db.connection import Connection
 from cleanup.db.instants import read_any_instant
 from cleanup.db.queries import run_statement, statement
@@ -80,7 +80,7 @@ def adding_statement(run_id: int, source_run_id: int | None) -> Composed:
 def adding_parameters(
     run_id: int, plan_id: int, source_run_id: int | None, run_pass: int, entries: Sequence[LogEntry]
 ) -> dict[str, object]:
-    """The parameters of `adding_statement`."""
+    """The parameters of `adding_statement`; the entries are of one batch, and so of one instant."""
     return {
         "run_id": run_id,
         **({"plan_id": plan_id} if source_run_id is None else {"source_run_id": source_run_id}),
@@ -177,7 +177,7 @@ def later_log(connection: Connection, rows: Sequence[LogRow]) -> list[LogRow]:
         {
             "run_id": rows[0].run_id if rows else 0,
             "value_ids": IntegerArray([row.value_id for row in rows]),
-            "logged_at": [row.logged_at for row in rows],
+            "logged_at": InstantArray([row.logged_at for row in rows]),
         },
     )
 

@@ -70,8 +70,8 @@ class RollbackJudge:
     def _undisturbed(self, item: LogRow, text: str | None, present: bytes) -> Verdict:
         """The value as the run left it, as nearly every one is: each link stands where the log says."""
         edits = decode_edits(item.edits)
-        wanted: _Places = {edit.number: edit for edit in edits if self._selection.covers(edit.label)}
-        return self._verdict(item, text, present, wanted, 0, undone=len(wanted) == len(edits), edited=False)
+        places: _Places = {edit.number: edit for edit in edits if self._selection.covers(edit.label)}
+        return self._verdict(item, text, present, places, 0, undone=len(places) == len(edits), edited=False)
 
     def span_count(self, item: LogRow) -> int:
         """How many links of the log row are to go back."""

@@ -25,15 +25,20 @@ def encode_spans(spans: Sequence[Span]) -> str:
 
 
 def _encoded(span: Span) -> str:
-    said = _said(span.platform, span.kind, span.decision.value, span.reason, span.host, span.replacement)
+    words = (span.platform, span.kind, span.decision.value, span.reason, span.host, span.replacement)
+    is_short = len(span.host) + len(span.replacement or "") <= _REMEMBERED_CHARACTERS
+    said = _remembered(words) if is_short else _said(words)
     children = f",{encode_spans(span.children)}" if span.children else ""
     return f"[{span.start},{span.end},{said}{children}]"
 
 
-@lru_cache(maxsize=4_096)
-def _said(*words: str | None) -> str:
-    # Of many links the same is said, wherever they stand.
+def _said(words: tuple[str | None, ...]) -> str:
     return ",".join(map(compact_json, words))
+
+
+# Of many links the same is said, wherever they stand. A text of a post that is as long as it likes is not kept.
+_REMEMBERED_CHARACTERS: Final = 256
+_remembered: Final = lru_cache(maxsize=4_096)(_said)
 
 
 def decode_spans(text: str) -> tuple[Span, ...]:
@@ -94,7 +99,7 @@ def signed_hash(
     hash_of_value: bytes,
     spans: str,
 ) -> bytes:
-    """The hash of a finding that says this; `findings.changed` computes the same in the server.
+    """The hash of a finding that says this; `findings.in_digest_order` computes the same in the server.
 
     No two findings look alike: names and authors come with their lengths, the key as JSON, and the spans, which end
     nowhere, at the end.

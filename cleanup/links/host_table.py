@@ -9,6 +9,7 @@ from cleanup.links.rules import HostMatch, HostRule, KindRule, SchemeRule, Token
 
 _PATH_END: Final = "/?#"
 _LONGEST_PATH: Final = 256
+# DNS knows no longer name; a longer one would cost its length for each of its labels, and would be remembered.
 _LONGEST_HOST: Final = 254
 _HOSTS_REMEMBERED: Final = 4_096
 _DIGITS: Final = re.compile(r"[0-9]")
@@ -44,7 +45,7 @@ class HostTable:
 
     def root(self, host: str) -> str | None:
         """The shortest host of the policy that covers this one, or None."""
-        known = self._known(host)
+        known = self._known(host) if len(host) <= _LONGEST_HOST else ()
         return known[-1][1] if known else None
 
     def _look_up(self, host: str) -> tuple[tuple[int, str], ...]:
@@ -56,7 +57,7 @@ class HostTable:
 
         `host` is mapped as a browser does, `rest` is path, query and fragment.
         """
-        rules = self._rules(host)
+        rules = self._rules(host) if len(host) <= _LONGEST_HOST else ()
         if not rules:
             return None
         path = rest[:_LONGEST_PATH].lower()
@@ -90,7 +91,7 @@ class HostTable:
 
     def token_lengths(self, host: str, rest: str) -> tuple[str, tuple[int, ...]] | None:
         """The path before a short host's token and the lengths it may have, tried in order."""
-        for token in self._tokens_of(host):
+        for token in self._tokens_of(host) if len(host) <= _LONGEST_HOST else ():
             if rest[: len(token.path)].lower() == token.path:
                 return token.path, token.lengths
         return None
@@ -100,8 +101,7 @@ class HostTable:
 
 
 def _suffixes(host: str) -> Iterable[str]:
-    # DNS knows no longer name, and a longer one would cost its length for each of its labels.
-    suffix = host if len(host) <= _LONGEST_HOST else ""
+    suffix = host
     while suffix:
         yield suffix
         suffix = suffix.partition(".")[2]

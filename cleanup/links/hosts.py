@@ -16,12 +16,15 @@ _HOST_CHARACTERS: Final = re.compile(r"[a-z0-9_-]+\Z")
 _POLICY_HOST: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]\Z")
 
 
-@lru_cache(maxsize=4096)
 def browser_host(authority: str) -> str:
     """The host that a browser would go to, in lower case, or an empty string where there is none.
 
     `authority` is what stands between `://` and the path: user info and port are ignored.
     """
+    return _remembered_host(authority) if len(authority) <= _LONGEST_REMEMBERED else _host(authority)
+
+
+def _host(authority: str) -> str:
     host = authority.rpartition("@")[2]
     name, colon, port = host.rpartition(":")
     if colon and (not port or (port.isascii() and port.isdigit())):
@@ -30,6 +33,11 @@ def browser_host(authority: str) -> str:
     if _PLAIN_HOST.match(host):
         return host
     return _mapped(host).rstrip(".")
+
+
+# What a post writes is as long as its author likes: only what is of a host's length is worth remembering.
+_LONGEST_REMEMBERED: Final = 512
+_remembered_host: Final = lru_cache(maxsize=4096)(_host)
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,6 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from cleanup.compact_json import compact_json
@@ -64,13 +63,9 @@ def encode_edits(edits: Sequence[Edit], after: str) -> str:
         end = edit.end
         before, behind = after[max(floor, edit.start - FAR) : edit.start], after[end : min(ceiling, end + FAR)]
         sides = _side(before[-NEAR:], before) + _side(behind[:NEAR], behind)
-        said = f"{compact_json(edit.removed)},{_json(edit.inserted)},{edit.number},{_json(edit.label)}"
-        entries.append(f'[{edit.start},{said},"{sides}"]')
+        removed, inserted, label = map(compact_json, (edit.removed, edit.inserted, edit.label))
+        entries.append(f'[{edit.start},{removed},{inserted},{edit.number},{label},"{sides}"]')
     return f"[{','.join(entries)}]"
-
-
-# Placeholders and labels are few.
-_json: Final = lru_cache(maxsize=256)(compact_json)
 
 
 def decode_edits(text: str) -> tuple[Edit, ...]:

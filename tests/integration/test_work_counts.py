@@ -141,7 +141,7 @@ def test_posts_are_read_by_index_ranges_alone(make_notes: MakeNotes) -> None:
     assert planned.ledger - before.ledger <= findings
     for earlier, later in ((planned, applied), (applied, rolled_back)):
         # The signature is over all findings, and read once, however many pages of them a run has. Measured 5.05 and 5
-        # look-ups a finding: page, lock, write, log, and that of the row's place.
+        # look-ups a finding.
         assert later.ledger - earlier.ledger <= findings
         assert later.by_index - earlier.by_index <= 6 * findings
 
