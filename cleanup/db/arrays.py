@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
 import psycopg
@@ -11,13 +11,13 @@ from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
+from cleanup.db.instants import SERVER_EPOCH
+
 # PostgreSQL's own numbers of these types, and of arrays of them; they never change.
 _TEXT, _TEXT_ARRAY = 25, 1009
 _BYTEA, _BYTEA_ARRAY = 17, 1001
 _INT8, _INT8_ARRAY = 20, 1016
 _TIMESTAMPTZ, _TIMESTAMPTZ_ARRAY = 1184, 1185
-# The server counts microseconds from here.
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 _HEAD: Final = struct.Struct("!iiIii")
@@ -68,7 +68,7 @@ class InstantArray:
 
     def packed(self) -> bytes:
         """The array as the server reads it."""
-        return _pack_integers(_TIMESTAMPTZ, [(item - _EPOCH) // _MICROSECOND for item in self.items])
+        return _pack_integers(_TIMESTAMPTZ, [(item - SERVER_EPOCH) // _MICROSECOND for item in self.items])
 
 
 def _pack_integers(element_oid: int, items: Sequence[int]) -> bytes:

@@ -4,7 +4,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 from typing import Final, Self
 
@@ -13,12 +13,12 @@ from psycopg import sql
 from psycopg.abc import Buffer
 
 from cleanup.db.connection import Connection
+from cleanup.db.instants import SERVER_EPOCH
 from cleanup.db.targets import SCOPES, Scope
 
 # Signature, flags and the length of a header extension; the server sends it with the first row.
 _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 _TRAILER: Final = b"\xff\xff"
-_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _INT64: Final = struct.Struct("!q")
 _INT32: Final = struct.Struct("!i")
 _LENGTH_BYTES: Final = 4
@@ -172,7 +172,7 @@ def _instant(field: bytes | None) -> datetime | None:
     if field is None:
         return None
     try:
-        return _EPOCH + timedelta(microseconds=_INT64.unpack(field)[0])
+        return SERVER_EPOCH + timedelta(microseconds=_INT64.unpack(field)[0])
     except OverflowError:
         # Infinity, or a year that Python's calendar does not have: the server has judged its scope already.
         return None

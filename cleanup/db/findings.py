@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from psycopg import sql
 from psycopg.rows import args_row
@@ -58,6 +58,12 @@ class Finding:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", tuple(self.key))
+
+    def sign(self, finding_hash: bytes) -> Self:
+        """Give the finding that is just being made its hash, which is over all the rest of it."""
+        assert not self.finding_hash, "a finding is signed once"
+        object.__setattr__(self, "finding_hash", finding_hash)
+        return self
 
 
 def first_number(chunk_number: int) -> int:

@@ -1,4 +1,5 @@
-"""Instants that Python can not hold: a tampered ledger must be readable, or nobody could say what is wrong with it."""
+"""Instants as the server counts them, and those that Python can not hold: a tampered ledger must be readable, or nobody
+could say what is wrong with it."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -7,6 +8,8 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.types.datetime import TimestamptzBinaryLoader, TimestamptzLoader
 
+# The server counts microseconds from here.
+SERVER_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 OUT_OF_RANGE: Final = datetime.max.replace(tzinfo=UTC)
 
 

@@ -217,6 +217,7 @@ class Batch(Generic[SomeItem]):
         for item, change, outcome in written:
             number, salt = item.finding_number, secrets.token_bytes(SALT_BYTES)
             edits = encode_edits(change.edits, change.after or "")
+            before, after = change.hash_before, change.hash_after
             identity = value_id(self._target.table.name, self._names[item.column_number], item.key)
             digest = row_digest(
                 item,
@@ -224,25 +225,13 @@ class Batch(Generic[SomeItem]):
                 run_pass=self._place.run_pass,
                 outcome=outcome.value,
                 identity=identity,
-                hashes=(change.hash_before, change.hash_after),
+                hashes=(before, after),
                 salt=salt,
                 edits=edits,
                 logged_at=logged_at,
             )
             previous = link(previous, digest)
-            entries.append(
-                LogEntry(
-                    number,
-                    outcome.value,
-                    identity,
-                    change.hash_before,
-                    change.hash_after,
-                    salt,
-                    edits,
-                    previous,
-                    locked_at,
-                )
-            )
+            entries.append(LogEntry(number, outcome.value, identity, before, after, salt, edits, previous, locked_at))
         return entries
 
     def _ledgering(self, tally: _Tally[SomeItem], entries: list[LogEntry], covered: BatchRange) -> Ledgering:

@@ -12,7 +12,7 @@ from cleanup.db.tables import TextColumn
 from cleanup.db.targets import Scope, Target
 from cleanup.engine.matching import Matcher, refusal_of
 from cleanup.engine.scan_counts import ScanCounts, SpanClass
-from cleanup.engine.spans import encode_spans, signed_hash, value_hash
+from cleanup.engine.spans import encode_spans, finding_hash, value_hash
 from cleanup.links.prefilter import Prefilter
 from cleanup.links.spans import Recognition, Span
 
@@ -96,33 +96,21 @@ class Scanner:
         historical = row.scope is Scope.HISTORICAL
         refusal = refusal_of(column, text, recognition) if historical else None
         actionable = historical and refusal is None and _changes_text(recognition)
-        scope, key, created_at, author = row.scope.stored, row.key, row.created_at, row.author
-        hash_of_value, spans = value_hash(text), encode_spans(recognition.spans)
-        return Finding(
+        finding = Finding(
             finding_number=number,
             leaf_number=self._target.leaf_number,
             column_number=column.number,
-            scope=scope,
+            scope=row.scope.stored,
             actionable=actionable,
             refusal=refusal,
-            key=key,
-            created_at=created_at,
-            author=author,
-            value_hash=hash_of_value,
-            finding_hash=signed_hash(
-                self._target.table.name,
-                column.name,
-                scope=scope,
-                actionable=actionable,
-                refusal=refusal,
-                key=key,
-                created_at=created_at,
-                author=author,
-                hash_of_value=hash_of_value,
-                spans=spans,
-            ),
-            spans=spans,
+            key=row.key,
+            created_at=row.created_at,
+            author=row.author,
+            value_hash=value_hash(text),
+            finding_hash=b"",
+            spans=encode_spans(recognition.spans),
         )
+        return finding.sign(finding_hash(self._target.table.name, column.name, finding))
 
 
 def _changes_text(recognition: Recognition) -> bool:

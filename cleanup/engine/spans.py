@@ -71,44 +71,18 @@ def value_hash(text: str | None) -> bytes:
 
 
 def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
-    """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger."""
-    return signed_hash(
-        table_name,
-        column_name,
-        scope=finding.scope,
-        actionable=finding.actionable,
-        refusal=finding.refusal,
-        key=finding.key,
-        created_at=finding.created_at,
-        author=finding.author,
-        hash_of_value=finding.value_hash,
-        spans=finding.spans,
-    )
+    """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger.
 
-
-def signed_hash(
-    table_name: str,
-    column_name: str,
-    *,
-    scope: str,
-    actionable: bool,
-    refusal: str | None,
-    key: Sequence[str],
-    created_at: datetime | None,
-    author: str | None,
-    hash_of_value: bytes,
-    spans: str,
-) -> bytes:
-    """The hash of a finding that says this; `findings.in_digest_order` computes the same in the server.
-
-    No two findings look alike: names and authors come with their lengths, the key as JSON, and the spans, which end
-    nowhere, at the end.
+    `findings.in_digest_order` computes the same in the server. No two findings look alike: names and authors come
+    with their lengths, the key as JSON, and the spans, which end nowhere, at the end.
     """
+    at, author = finding.created_at, finding.author
     content = (
-        f"{len(table_name)}:{table_name} {len(column_name)}:{column_name} {scope} {'t' if actionable else 'f'} "
-        f"{refusal or '-'} {'-' if created_at is None else (created_at - _EPOCH) // _MICROSECOND} "
-        f"{'-' if author is None else f'{len(author)}:{author}'} {hash_of_value.hex()} "
-        f"[{','.join(map(compact_json, key))}] {spans}"
+        f"{len(table_name)}:{table_name} {len(column_name)}:{column_name} {finding.scope} "
+        f"{'t' if finding.actionable else 'f'} {finding.refusal or '-'} "
+        f"{'-' if at is None else (at - _EPOCH) // _MICROSECOND} "
+        f"{'-' if author is None else f'{len(author)}:{author}'} {finding.value_hash.hex()} "
+        f"[{','.join(map(compact_json, finding.key))}] {finding.spans}"
     )
     return hashlib.sha256(content.encode()).digest()
 

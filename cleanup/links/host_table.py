@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -21,6 +22,19 @@ _MATCHES: Final = {
 _DEEPER: Final = ((HostMatch.SUFFIX,),)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the policy has for one host: the shortest of its hosts that covers it, every rule that it can fall under in
+    the order in which they win, and the tokens of short hosts."""
+
+    root: str | None = None
+    rules: tuple[HostRule, ...] = ()
+    tokens: tuple[TokenRule, ...] = ()
+
+
+_UNKNOWN: Final = _Known()
+
+
 class HostTable:
     """The hosts and schemes of one policy, looked up by whole labels from the right."""
 
@@ -30,9 +44,7 @@ class HostTable:
             self._by_host.setdefault((rule.host, rule.match), []).append(rule)
         self._names = frozenset(host for host, _ in self._by_host)
         # The same few hosts come again and again.
-        self._known = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._look_up)
-        self._rules = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._look_up_rules)
-        self._tokens_of = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._look_up_tokens)
+        self._remembered = lru_cache(maxsize=_HOSTS_REMEMBERED)(self._look_up)
         self._by_scheme: dict[str, list[SchemeRule]] = {}
         for scheme_rule in schemes:
             self._by_scheme.setdefault(scheme_rule.scheme, []).append(scheme_rule)
@@ -45,19 +57,29 @@ class HostTable:
 
     def root(self, host: str) -> str | None:
         """The shortest host of the policy that covers this one, or None."""
-        known = self._known(host) if len(host) <= _LONGEST_HOST else ()
-        return known[-1][1] if known else None
+        return self._known(host).root
 
-    def _look_up(self, host: str) -> tuple[tuple[int, str], ...]:
-        """The host and its suffixes that the policy names, longest first, each with how many labels it lacks."""
-        return tuple((depth, suffix) for depth, suffix in enumerate(_suffixes(host)) if suffix in self._names)
+    def _known(self, host: str) -> _Known:
+        return self._remembered(host) if len(host) <= _LONGEST_HOST else _UNKNOWN
+
+    def _look_up(self, host: str) -> _Known:
+        suffixes = list(_suffixes(host))
+        named = [(depth, suffix) for depth, suffix in enumerate(suffixes) if suffix in self._names]
+        rules: list[HostRule] = []
+        for depth, suffix in named:
+            # One label more than `*.suffix` outranks the suffix itself, and any host that is named outranks it.
+            for matches in _MATCHES.get(depth, _DEEPER):
+                found = [rule for match in matches for rule in self._by_host.get((suffix, match), ())]
+                rules += sorted(found, key=lambda rule: len(rule.path), reverse=True)
+        tokens = tuple(token for suffix in suffixes for token in self._tokens.get(suffix, ()))
+        return _Known(named[-1][1] if named else None, tuple(rules), tokens)
 
     def host_rule(self, host: str, rest: str) -> HostRule | None:
         """The rule for a URL; the longest host wins, then the longest path.
 
         `host` is mapped as a browser does, `rest` is path, query and fragment.
         """
-        rules = self._rules(host) if len(host) <= _LONGEST_HOST else ()
+        rules = self._known(host).rules
         if not rules:
             return None
         path = rest[:_LONGEST_PATH].lower()
@@ -66,16 +88,6 @@ class HostTable:
             if not rule.path or _is_under(path, rule.path, digits=rule.digits):
                 return rule
         return None
-
-    def _look_up_rules(self, host: str) -> tuple[HostRule, ...]:
-        """Every rule that a host can fall under, in the order in which they win."""
-        rules: list[HostRule] = []
-        for depth, suffix in self._known(host):
-            # One label more than `*.suffix` outranks the suffix itself, and any host that is named outranks it.
-            for matches in _MATCHES.get(depth, _DEEPER):
-                found = [rule for match in matches for rule in self._by_host.get((suffix, match), ())]
-                rules += sorted(found, key=lambda rule: len(rule.path), reverse=True)
-        return tuple(rules)
 
     def scheme_rule(self, scheme: str, target: str) -> KindRule | None:
         """The rule for an app's deep link; `target` is what stands after `://`."""
@@ -91,13 +103,10 @@ class HostTable:
 
     def token_lengths(self, host: str, rest: str) -> tuple[str, tuple[int, ...]] | None:
         """The path before a short host's token and the lengths it may have, tried in order."""
-        for token in self._tokens_of(host) if len(host) <= _LONGEST_HOST else ():
+        for token in self._known(host).tokens:
             if rest[: len(token.path)].lower() == token.path:
                 return token.path, token.lengths
         return None
-
-    def _look_up_tokens(self, host: str) -> tuple[TokenRule, ...]:
-        return tuple(token for suffix in _suffixes(host) for token in self._tokens.get(suffix, ()))
 
 
 def _suffixes(host: str) -> Iterable[str]:
