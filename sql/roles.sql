@@ -41,7 +41,7 @@ GRANT SELECT ON cleanup.migration, cleanup.plan, cleanup.plan_leaf, cleanup.plan
     cleanup.throttle, cleanup.batch, cleanup.outcome, cleanup.conflict, cleanup.deferral, cleanup.event, cleanup.export,
     cleanup.purge, cleanup.restoration, cleanup.wal_mark, cleanup.relocation
     TO cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
-GRANT SELECT (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, logged_at)
+GRANT SELECT (run_id, finding_number, pass, leaf_number, column_number, outcome, key, logged_at)
     ON cleanup.change_log TO cleanup_planner, cleanup_approver;
 GRANT SELECT ON cleanup.change_log TO cleanup_operator, cleanup_auditor;
 

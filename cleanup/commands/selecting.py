@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from cleanup.db.keys import Key
 from cleanup.db.selection import Selection
-from cleanup.db.targets import Key
 from cleanup.errors import InputUnreadable, UsageInvalid
 from cleanup.vocabulary import Decision
 

@@ -10,6 +10,7 @@ from psycopg.rows import args_row
 from cleanup.db.batches import BatchRow
 from cleanup.db.change_log import LogRow
 from cleanup.db.connection import Connection
+from cleanup.db.keys import spell_key
 from cleanup.db.queries import run_statement, statement
 
 _TYPES: Final = (
@@ -19,8 +20,7 @@ _TYPES: Final = (
     "int2",
     "int2",
     "text",
-    "int8",
-    "text[]",
+    "text",
     "timestamptz",
     "text",
     "bytea",
@@ -148,8 +148,7 @@ def _columns(row: LogRow) -> tuple[object, ...]:
         row.leaf_number,
         row.column_number,
         row.outcome,
-        row.value_id,
-        list(row.key),
+        spell_key(row.key),
         row.created_at,
         row.author,
         row.hash_before,

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from cleanup.db.batches import Settlement
 from cleanup.db.change_log import LogEntry
+from cleanup.db.keys import Key
 from cleanup.db.run_chunks import RunChunk
 from cleanup.db.tables import Fingerprint
-from cleanup.db.targets import Key, Scope
+from cleanup.db.targets import Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,11 @@ from cleanup.db.batch_exchange import (
 from cleanup.db.batches import opening_parameters, settling_parameters
 from cleanup.db.change_log import adding_parameters, adding_statement
 from cleanup.db.connection import Connection, Limits, local_settings
+from cleanup.db.keys import Key
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.retry import is_refusal, is_too_long
 from cleanup.db.tables import TextColumn
-from cleanup.db.targets import SCOPES, Key, Target
+from cleanup.db.targets import SCOPES, Target
 
 # The batch's rows are found by key, one index look-up each: a hash join would read the whole table.
 _BY_INDEX: Final = {"enable_hashjoin": "off", "enable_mergejoin": "off", "enable_seqscan": "off", "jit": "off"}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
 from psycopg.rows import args_row
@@ -13,8 +13,11 @@ from psycopg.types.json import Jsonb
 from cleanup.db.arrays import BytesArray, InstantArray, IntegerArray, TextArray
 from cleanup.db.connection import Connection
 from cleanup.db.instants import read_any_instant
+from cleanup.db.keys import Key, read_key, spell_key
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.selection import Selection
+
+SomeRow = TypeVar("SomeRow", bound="LogRow")
 
 # Stands in hash columns for a value that is NULL.
 NULL_HASH: Final = bytes(32)
@@ -30,8 +33,7 @@ class LogRow:
     leaf_number: int
     column_number: int
     outcome: str
-    value_id: int
-    key: tuple[str, ...]
+    key: Key
     created_at: datetime | None
     author: str | None
     hash_before: bytes
@@ -42,7 +44,15 @@ class LogRow:
     logged_at: datetime
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", tuple(self.key))
+        # As the ledger has it, where it comes from there.
+        object.__setattr__(self, "key", read_key(self.key))
+
+
+@dataclass(frozen=True, slots=True)
+class _LaterRow(LogRow):
+    """A log row, and the finding number of the row of another run that it is later than."""
+
+    later_than: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,6 @@ class LogEntry:
 
     finding_number: int
     outcome: str
-    value_id: int
     hash_before: bytes
     hash_after: bytes
     salt: bytes
@@ -87,7 +96,6 @@ def adding_parameters(
         "pass": run_pass,
         "numbers": IntegerArray([entry.finding_number for entry in entries]),
         "outcomes": TextArray([entry.outcome for entry in entries]),
-        "value_ids": IntegerArray([entry.value_id for entry in entries]),
         "hashes_before": BytesArray([entry.hash_before for entry in entries]),
         "hashes_after": BytesArray([entry.hash_after for entry in entries]),
         "salts": BytesArray([entry.salt for entry in entries]),
@@ -169,17 +177,20 @@ def conflicting_log(connection: Connection, run_id: int, finding_numbers: Sequen
     return _read(connection, "change_log.conflicting", {"run_id": run_id, "numbers": list(finding_numbers)})
 
 
-def later_log(connection: Connection, rows: Sequence[LogRow]) -> list[LogRow]:
-    """What runs of ours did to the same values after these rows of one run, oldest first."""
-    return _read(
-        connection,
-        "change_log.later",
-        {
-            "run_id": rows[0].run_id if rows else 0,
-            "value_ids": IntegerArray([row.value_id for row in rows]),
-            "logged_at": InstantArray([row.logged_at for row in rows]),
-        },
-    )
+def later_log(connection: Connection, rows: Sequence[LogRow]) -> dict[int, list[LogRow]]:
+    """What runs of ours did to the same values after these rows of one run, oldest first, by their finding numbers."""
+    parameters = {
+        "run_id": rows[0].run_id if rows else 0,
+        "numbers": IntegerArray([row.finding_number for row in rows]),
+        "keys": TextArray([spell_key(row.key) for row in rows]),
+        "leaf_numbers": IntegerArray([row.leaf_number for row in rows]),
+        "column_numbers": IntegerArray([row.column_number for row in rows]),
+        "logged_at": InstantArray([row.logged_at for row in rows]),
+    }
+    later: dict[int, list[LogRow]] = {}
+    for row in _read_as(_LaterRow, connection, "change_log.later", parameters):
+        later.setdefault(row.later_than, []).append(row)
+    return later
 
 
 def places(connection: Connection, plan_id: int) -> dict[tuple[int, int], Place]:
@@ -190,7 +201,13 @@ def places(connection: Connection, plan_id: int) -> dict[tuple[int, int], Place]
 
 
 def _read(connection: Connection, name: str, parameters: dict[str, object]) -> list[LogRow]:
-    with connection.cursor(row_factory=args_row(LogRow)) as cursor:
+    return _read_as(LogRow, connection, name, parameters)
+
+
+def _read_as(
+    row_type: type[SomeRow], connection: Connection, name: str, parameters: dict[str, object]
+) -> list[SomeRow]:
+    with connection.cursor(row_factory=args_row(row_type)) as cursor:
         try:
             return cursor.execute(statement(name), parameters, binary=True).fetchall()
         except psycopg.DataError:

@@ -9,8 +9,9 @@ from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
+from cleanup.db.keys import Key
 from cleanup.db.queries import statement
-from cleanup.db.targets import Key, KeyRange, Target
+from cleanup.db.targets import KeyRange, Target
 
 Counts = dict[str, object]
 

@@ -1,6 +1,5 @@
 """Findings: sent by binary COPY in the transaction that finishes their chunk, read back in pages."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +9,14 @@ from psycopg import sql
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
+from cleanup.db.keys import Key, read_key, spell_key
 from cleanup.db.queries import comment, statement
 
 # A finding's number is its chunk's number times this, plus its place in the chunk.
 FINDINGS_PER_CHUNK: Final = 10_000_000
 
 # A leaf's name, a column's name, and a key in the leaf.
-FindingPlace: TypeAlias = tuple[str, str, tuple[str, ...]]
+FindingPlace: TypeAlias = tuple[str, str, Key]
 
 _TYPES: Final = (
     "int8",
@@ -26,7 +26,7 @@ _TYPES: Final = (
     "text",
     "bool",
     "text",
-    "text[]",
+    "text",
     "timestamptz",
     "text",
     "bytea",
@@ -40,7 +40,7 @@ class Finding:
     """One column of one row with its spans.
 
     `spans` is the compact JSON of the engine; `value_hash` is SHA-256 over the column's text in
-    UTF-8, `finding_hash` over everything that the plan says of the value.
+    UTF-8, `finding_hash` the first 8 bytes of one over everything that the plan says of the value.
     """
 
     finding_number: int
@@ -49,7 +49,7 @@ class Finding:
     scope: str
     actionable: bool
     refusal: str | None
-    key: tuple[str, ...]
+    key: Key
     created_at: datetime | None
     author: str | None
     value_hash: bytes
@@ -57,7 +57,8 @@ class Finding:
     spans: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", tuple(self.key))
+        # As the ledger has it, where it comes from there.
+        object.__setattr__(self, "key", read_key(self.key))
 
     def sign(self, finding_hash: bytes) -> Self:
         """Give the finding that is just being made its hash, which is over all the rest of it."""
@@ -85,7 +86,7 @@ def copy_findings(connection: Connection, plan_id: int, findings: Iterable[Findi
                     finding.scope,
                     finding.actionable,
                     finding.refusal,
-                    list(finding.key),
+                    spell_key(finding.key),
                     finding.created_at,
                     finding.author,
                     finding.value_hash,
@@ -101,9 +102,9 @@ def analyze_findings(connection: Connection, plan_id: int) -> None:
 
 
 def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[tuple[bytes, FindingPlace | None]]:
-    """Every finding's hash in the digest's order, streamed; must run inside a transaction.
+    """Every finding's whole hash in the digest's order, computed anew and streamed; must run inside a transaction.
 
-    With a hash that is not its finding's own comes the finding's place.
+    Where the finding itself says another one, its place comes with it.
     """
     rows = statement("findings.in_digest_order", plan_id=sql.Literal(plan_id))
     send = sql.SQL("{}COPY ({}) TO STDOUT (FORMAT BINARY)").format(comment("findings.in_digest_order"), rows)
@@ -114,7 +115,7 @@ def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[tup
 
 
 def _place(leaf_name: str, column_name: str, key: str) -> FindingPlace:
-    return leaf_name, column_name, tuple(map(str, json.loads(key)))
+    return leaf_name, column_name, read_key(key)
 
 
 def page_of_findings(

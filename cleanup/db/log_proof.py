@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from cleanup.db.connection import Connection
 from cleanup.db.instants import read_any_instant
+from cleanup.db.keys import Key, read_key
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.runs import Run
 
@@ -55,12 +56,12 @@ class PlannedValue:
     finding_number: int
     leaf_number: int
     column_number: int
-    key: tuple[str, ...]
+    key: Key
     created_at: datetime | None
     author: str | None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", tuple(self.key))
+        object.__setattr__(self, "key", read_key(self.key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
+from cleanup.db.keys import Key, read_key
 from cleanup.db.queries import run_statement
 
 
@@ -18,7 +19,10 @@ class Left:
     detail: str | None
     leaf_name: str
     column_name: str
-    key: list[str]
+    key: Key
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", read_key(self.key))
 
 
 def list_left(connection: Connection, run_id: int, outcomes: Sequence[str], rows: int) -> list[Left]:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.change_log import NULL_HASH
 from cleanup.db.connection import Connection
-from cleanup.db.targets import SCOPES, Key, Target
+from cleanup.db.keys import Key
+from cleanup.db.targets import SCOPES, Target
 
 
 def present_hashes(connection: Connection, target: Target, keys: Sequence[Key]) -> dict[Key, dict[int, bytes]]:

@@ -10,9 +10,10 @@ from psycopg.rows import TupleRow, args_row
 from cleanup.db.batch_exchange import BatchRange, Ledgering, Opening, RowWrite, UnchangedFinding
 from cleanup.db.batch_session import BatchSession
 from cleanup.db.connection import Connection, Limits
+from cleanup.db.keys import Key
 from cleanup.db.queries import run_statement, statement
 from cleanup.db.run_chunks import RunChunk
-from cleanup.db.targets import Key, Target
+from cleanup.db.targets import Target
 
 # A rehearsal is no run: the number is given to none.
 REHEARSAL_RUN: Final = 0

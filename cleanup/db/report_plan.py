@@ -9,6 +9,7 @@ from psycopg.rows import args_row
 from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding
 from cleanup.db.instants import read_any_instant
+from cleanup.db.keys import Key, read_key
 from cleanup.db.queries import statement
 
 
@@ -91,12 +92,12 @@ class RefusedValue:
 
     leaf: str
     column: str
-    key: tuple[str, ...]
+    key: Key
     author: str | None
     refusal: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", tuple(self.key))
+        object.__setattr__(self, "key", read_key(self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,7 @@ def _sampled(
     scope: str,
     actionable: bool,
     refusal: str | None,
-    key: tuple[str, ...],
+    key: Key,
     created_at: datetime | None,
     author: str | None,
     value_hash: bytes,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
-from cleanup.db.targets import Key
+from cleanup.db.keys import Key
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from psycopg import sql
 
 from cleanup.config import AfterCutover, Undated
 from cleanup.db.arrays import TextArray
+from cleanup.db.keys import Key
 from cleanup.db.queries import comment, literal_sql, predicate_sql, run_statement, statement
 from cleanup.db.tables import KeyColumn, Leaf, Table, TextColumn
-
-Key = tuple[str, ...]
 
 _COMMA: Final = sql.SQL(", ")
 _TRUE: Final = sql.SQL("true")

@@ -49,7 +49,7 @@ def _fitting(batches: Iterable[SettledBatch], ends: dict[tuple[int, int], BatchE
 
 def _head(end: BatchEnd, batch: SettledBatch) -> bytes:
     return seal(
-        end.chain,
+        end.rows_hash,
         BatchContent(
             run_id=batch.run_id,
             run_pass=batch.run_pass,

@@ -1,10 +1,8 @@
 """One batch: lock and read, judge, write rows with log and checkpoint, commit."""
 
-import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Generic
 
 from cleanup.db.batch_exchange import (
@@ -19,14 +17,15 @@ from cleanup.db.batch_exchange import (
 from cleanup.db.batch_session import BatchSession
 from cleanup.db.batches import Settlement
 from cleanup.db.change_log import LogEntry
+from cleanup.db.keys import Key
 from cleanup.db.tables import Fingerprint
-from cleanup.db.targets import Key, Target
-from cleanup.engine.chain import CHAIN_START, SALT_BYTES, BatchContent, link, row_digest, seal, spelled_instant
-from cleanup.engine.spans import value_hash, value_id
+from cleanup.db.targets import Target
+from cleanup.engine.chain import BatchContent, rows_hash, seal
+from cleanup.engine.log_entries import LogWriter, Written
+from cleanup.engine.spans import value_hash
 from cleanup.engine.verdicts import Change, Judge, Outcome, SomeItem, Verdict
 from cleanup.errors import InvariantBroken, PlanStale
 from cleanup.links.edits import Edit, invert
-from cleanup.links.logged_edits import encode_edits
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +87,12 @@ class Batch(Generic[SomeItem]):
         judge: Judge[SomeItem],
         rows: Sequence[Row[SomeItem]],
     ) -> None:
-        self._place = place
+        self._last_pass = place.last_pass
         self._target = target
         self._planned = planned
         self._judge = judge
         self._rows = rows
-        self._names = {column.number: column.name for column in target.table.columns}
+        self._log = LogWriter(place.run_id, place.run_pass)
 
     def run(self, session: BatchSession, *, one_by_one: bool) -> Settlement:
         """Do the batch and commit it; raise what the session raises, and PlanStale where the table has changed."""
@@ -101,16 +100,13 @@ class Batch(Generic[SomeItem]):
         self._require_same_table(opening.fingerprint)
         tally = self._judge_all(opening)
         if one_by_one:
-            entries = self._write_one_by_one(session, tally, opening.locked_at)
-            ledgering = self._ledgering(tally, entries, session.batch)
+            written = self._write_one_by_one(session, tally)
+            ledgering = self._ledgering(tally, self._log.chained(written, opening.locked_at), session.batch)
             session.commit_ledger(ledgering)
         else:
-            entries = self._chain(
-                [(one.item, one.change, one.verdict.outcome) for one in tally.changes],
-                opening.locked_at,
-            )
+            written = [(one.item, one.change, one.verdict.outcome) for one in tally.changes]
             self._count_changes(tally)
-            ledgering = self._ledgering(tally, entries, session.batch)
+            ledgering = self._ledgering(tally, self._log.chained(written, opening.locked_at), session.batch)
             session.commit_together(self._writes(tally), ledgering)
         return ledgering.settlement
 
@@ -122,7 +118,7 @@ class Batch(Generic[SomeItem]):
         for row in self._rows:
             for item in row.items:
                 self._note_refused(tally, item, detail)
-        ledgering = self._ledgering(tally, [], session.batch)
+        ledgering = self._ledgering(tally, ([], rows_hash([])), session.batch)
         session.commit_ledger(ledgering)
         return ledgering.settlement
 
@@ -142,7 +138,7 @@ class Batch(Generic[SomeItem]):
                     self._note(tally, item, self._judge.judge(item, locked))
                 elif place not in opening.missing_but_there:
                     self._note(tally, item, Verdict(Outcome.ROW_GONE, spans=self._all_spans(item, Outcome.ROW_GONE)))
-                elif self._place.last_pass:
+                elif self._last_pass:
                     self._note(
                         tally, item, Verdict(Outcome.LOCKED_OUT, spans=self._all_spans(item, Outcome.LOCKED_OUT))
                     )
@@ -182,11 +178,11 @@ class Batch(Generic[SomeItem]):
             writes.setdefault(one.item.key, {})[one.item.column_number] = (one.change.after, expected)
         return [RowWrite(key, values) for key, values in writes.items()]
 
-    def _write_one_by_one(self, session: BatchSession, tally: _Tally[SomeItem], locked_at: datetime) -> list[LogEntry]:
+    def _write_one_by_one(self, session: BatchSession, tally: _Tally[SomeItem]) -> list[Written[SomeItem]]:
         by_key: dict[Key, list[_Changed[SomeItem]]] = {}
         for one in tally.changes:
             by_key.setdefault(one.item.key, []).append(one)
-        written: list[tuple[SomeItem, Change, Outcome]] = []
+        written: list[Written[SomeItem]] = []
         for write in self._writes(tally):
             result = session.write_alone(write)
             for one in by_key[write.key]:
@@ -205,36 +201,16 @@ class Batch(Generic[SomeItem]):
                     spans = {outcome.value: sum(verdict.spans.values())}
                 _count(tally, outcome, spans)
                 written.append((item, made, outcome))
-        return self._chain(written, locked_at)
+        return written
 
     def _note_refused(self, tally: _Tally[SomeItem], item: SomeItem, detail: str) -> None:
         spans = self._all_spans(item, Outcome.REFUSED_BY_DATABASE)
         self._note(tally, item, Verdict(Outcome.REFUSED_BY_DATABASE, detail=detail, spans=spans))
 
-    def _chain(self, written: Sequence[tuple[SomeItem, Change, Outcome]], locked_at: datetime) -> list[LogEntry]:
-        entries: list[LogEntry] = []
-        previous, logged_at = CHAIN_START, str(spelled_instant(locked_at))
-        for item, change, outcome in written:
-            number, salt = item.finding_number, secrets.token_bytes(SALT_BYTES)
-            edits = encode_edits(change.edits, change.after or "")
-            before, after = change.hash_before, change.hash_after
-            identity = value_id(self._target.table.name, self._names[item.column_number], item.key)
-            digest = row_digest(
-                item,
-                run_id=self._place.run_id,
-                run_pass=self._place.run_pass,
-                outcome=outcome.value,
-                identity=identity,
-                hashes=(before, after),
-                salt=salt,
-                edits=edits,
-                logged_at=logged_at,
-            )
-            previous = link(previous, digest)
-            entries.append(LogEntry(number, outcome.value, identity, before, after, salt, edits, previous, locked_at))
-        return entries
-
-    def _ledgering(self, tally: _Tally[SomeItem], entries: list[LogEntry], covered: BatchRange) -> Ledgering:
+    def _ledgering(
+        self, tally: _Tally[SomeItem], logged: tuple[list[LogEntry], bytes], covered: BatchRange
+    ) -> Ledgering:
+        entries, entries_hash = logged
         outcomes, spans = dict(tally.outcomes), dict(tally.spans)
         content = BatchContent(
             run_id=covered.run_id,
@@ -253,7 +229,7 @@ class Batch(Generic[SomeItem]):
             conflicts=[(one.finding_number, one.link_number, one.reason) for one in tally.conflicts],
             deferred=tally.deferred,
         )
-        head = seal(entries[-1].chain if entries else CHAIN_START, content)
+        head = seal(entries_hash, content)
         settlement = Settlement(outcomes, spans, tally.edited, len(entries), head)
         return Ledgering(entries, tally.unchanged, tally.deferred, tally.conflicts, settlement)
 

@@ -1,4 +1,8 @@
-"""The log's evidence: a hash chain through each batch, a seal on each batch, one head over all batches of a run."""
+"""The log's evidence: a hash chain through each batch, a seal on each batch, one head over all batches of a run.
+
+A row keeps eight bytes of its chain value, enough to name the row that was changed. What a batch's head proves is made
+of the whole digests of its rows.
+"""
 
 import hashlib
 import json
@@ -8,9 +12,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from cleanup.db.batches import BatchRow
+from cleanup.db.keys import spell_key
 from cleanup.engine.verdicts import Item
 
-CHAIN_START: Final = b"\x00" * 32
+CHAIN_BYTES: Final = 8
+CHAIN_START: Final = bytes(CHAIN_BYTES)
 SALT_BYTES: Final = 16
 
 
@@ -20,21 +26,20 @@ def row_digest(
     run_id: int,
     run_pass: int,
     outcome: str,
-    identity: int,
     hashes: tuple[bytes, bytes],
     salt: bytes,
     edits: str,
     logged_at: str,
 ) -> bytes:
-    """A hash over every column of a log row but the chain; `identity` is the value's number, `hashes` before and after.
+    """A hash over every column of a log row but the chain; `hashes` are those before and after.
 
     `logged_at` comes as `spelled_instant` spells it. Texts enter salted, so that nobody can guess a short link by it.
     Every part has its length or an end of its own, so that no two rows look alike.
     """
     before, after = hashes
-    numbers = (run_id, run_pass, place.finding_number, place.leaf_number, place.column_number, identity)
+    numbers = (run_id, run_pass, place.finding_number, place.leaf_number, place.column_number)
     instants = f"{spelled_instant(place.created_at)} {logged_at}"
-    texts = " ".join([_part(text) for text in (outcome, place.author, *place.key)])
+    texts = " ".join([_part(text) for text in (outcome, place.author, spell_key(place.key))])
     sizes = f"{len(before)} {len(after)} {len(salt)}"
     content = f"{numbers} {instants} {sizes} {texts}".encode()
     return hashlib.sha256(
@@ -44,7 +49,12 @@ def row_digest(
 
 def link(previous: bytes, digest: bytes) -> bytes:
     """The chain value of a log row, given that of the row before it in its batch."""
-    return hashlib.sha256(previous + digest).digest()
+    return hashlib.sha256(previous + digest).digest()[:CHAIN_BYTES]
+
+
+def rows_hash(digests: Iterable[bytes]) -> bytes:
+    """What a batch's head says of its log rows, given their digests in order."""
+    return hashlib.sha256(b"".join(digests)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +81,11 @@ class BatchContent:
     deferred: Sequence[int]
 
 
-def seal(chain: bytes, content: BatchContent) -> bytes:
-    """The head of a batch: over the end of its chain, and over everything else that it wrote to the ledger."""
+def seal(rows: bytes, content: BatchContent) -> bytes:
+    """The head of a batch: over its `rows_hash`, and over everything else that it wrote to the ledger."""
     return _hash(
         [
-            chain.hex(),
+            rows.hex(),
             content.run_id,
             content.run_pass,
             content.after_number,
@@ -105,9 +115,8 @@ def run_head(batches: Iterable[BatchRow]) -> bytes:
     return running.digest()
 
 
-def _part(text: object) -> str:
-    # What is no text is NULL, or what a tampered key holds.
-    return f"{len(text)}:{text}" if isinstance(text, str) else f"!{text!r}"
+def _part(text: str | None) -> str:
+    return "!None" if text is None else f"{len(text)}:{text}"
 
 
 def spelled_instant(at: datetime | None) -> str | None:

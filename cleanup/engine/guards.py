@@ -182,8 +182,8 @@ def require_signed_findings(connection: Connection, plan: Plan) -> None:
     named, changed = list[str](), 0
 
     def hashes() -> Iterator[bytes]:
-        # The digest is over the findings' hashes: so each of these has to be its finding's own. Each lane looks again
-        # before it writes; but then a run is open already, and batches of it are written.
+        # The digest is over the findings as they are; what each says of itself names those that were changed. Each lane
+        # looks again before it writes; but then a run is open already, and batches of it are written.
         nonlocal changed
         for finding_hash, place in hashes_in_digest_order(connection, plan.plan_id):
             if place is not None:

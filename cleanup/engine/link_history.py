@@ -29,7 +29,7 @@ class LinkHistory:
 
     def __init__(self, item: LogRow, later: Sequence[LogRow], family: frozenset[int]) -> None:
         self._item = item
-        self._later = [row for row in later if row.key == item.key]
+        self._later = list(later)
         self._family = family
         first = decode_logged(item.edits)
         self._first = {logged.edit.number: logged.edit for logged in first}

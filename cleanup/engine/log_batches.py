@@ -1,13 +1,13 @@
 """A batch that does not fit its head though each of its log rows is there and linked: what else to blame."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
 from cleanup.db.change_log import LogRow
 from cleanup.db.log_proof import ConflictRow, OutcomeRow
-from cleanup.engine.chain import CHAIN_START, link
+from cleanup.engine.chain import rows_hash
 from cleanup.engine.log_chains import digest_of
 from cleanup.engine.log_walk import BatchWalk
 from cleanup.engine.verdicts import ConflictReason, Outcome
@@ -19,22 +19,14 @@ _Trial: TypeAlias = tuple[int, str, Sequence[OutcomeRow], Sequence[ConflictRow]]
 _LINKS_TRIED: Final = 20
 
 
-def end_of(rows: Iterable[LogRow]) -> bytes:
-    """The chain value that a batch with these rows ends with."""
-    value = CHAIN_START
-    for row in rows:
-        value = link(value, digest_of(row))
-    return value
-
-
 def beside_the_rows(walk: BatchWalk, rows: Sequence[LogRow]) -> tuple[int | None, str]:
     """What to blame where every row is there and linked: an outcome, a conflict, or what the batch says of itself."""
     batch = walk.batch
     said = Counter(batch.outcomes or {})
     found = Counter(row.outcome for row in rows) + Counter(row.outcome for row in walk.unchanged)
-    chain = end_of(rows)
+    hashed = rows_hash(map(digest_of, rows))
     for number, what, unchanged, conflicts in (*_outcomes(walk, said, found), *_conflicts(walk, rows)):
-        if walk.sealed(chain, unchanged, conflicts) == batch.head:
+        if walk.sealed(hashed, unchanged, conflicts) == batch.head:
             return number, what
     settled = len(rows) + len(walk.unchanged) + len(walk.deferred)
     counts = (

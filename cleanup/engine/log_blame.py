@@ -11,11 +11,10 @@ from cleanup.db.change_log import LogRow, Place, page_of_log, places
 from cleanup.db.connection import Connection
 from cleanup.db.log_proof import ConflictRow, DeferralRow, OutcomeRow, PlannedValue, deferral_rows, planned_values
 from cleanup.db.runs import Run
-from cleanup.engine.chain import CHAIN_START, link
-from cleanup.engine.log_batches import beside_the_rows, end_of
+from cleanup.engine.chain import CHAIN_START, link, rows_hash
+from cleanup.engine.log_batches import beside_the_rows
 from cleanup.engine.log_chains import LogProblem, digest_of
 from cleanup.engine.log_walk import BatchWalk, LedgerRow
-from cleanup.engine.spans import value_id
 
 # A batch whose range was tampered with may seem to cover the whole log.
 _LOOKED_AT: Final = 20_000
@@ -165,7 +164,8 @@ class Blame:
             if planned and number not in planned:
                 self._suspects[number] = (row, "the log row was added: there is no such finding to change")
             elif number in unchanged:
-                without = walk.sealed(end_of(one for one in rows if one is not row), walk.unchanged, walk.conflicts)
+                others = rows_hash(digest_of(one) for one in rows if one is not row)
+                without = walk.sealed(others, walk.unchanged, walk.conflicts)
                 added = "log row" if without == walk.batch.head else "outcome"
                 outcome = unchanged[number].outcome
                 self._others.append((number, f"the {added} was added: it is both changed and {outcome}"))
@@ -188,7 +188,7 @@ class Blame:
                 if place + 1 < len(rows):
                     only_its_chain = link(derived[place], digests[place + 1]) == rows[place + 1].chain
                 else:
-                    only_its_chain = walk.sealed(derived[place], walk.unchanged, walk.conflicts) == walk.batch.head
+                    only_its_chain = walk.sealed(rows_hash(digests), walk.unchanged, walk.conflicts) == walk.batch.head
                 is_behind_a_gap = any(behind < gone < number for gone in missing)
                 self._unlinked.append(_Unlinked(row, digests[place], behind, only_its_chain, is_behind_a_gap))
             behind = number
@@ -217,9 +217,6 @@ class Blame:
             return ""
         names = ("leaf_number", "column_number", "key", "created_at", "author")
         different = [name for name in names if getattr(row, name) != getattr(planned, name)]
-        place = self._places.get((planned.leaf_number, planned.column_number))
-        if place and row.value_id != value_id(place.table_name, place.column_name, planned.key):
-            different.append("value_id")
         return f": another {', '.join(different)} than was planned" if different else ""
 
     def _moved(self) -> dict[int, int]:

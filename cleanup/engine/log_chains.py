@@ -1,8 +1,9 @@
 """Log rows against the chains of their batches, wherever rows and batches come from."""
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cleanup.db.batches import BatchRow
@@ -27,15 +28,23 @@ class LogProblem:
 
 @dataclass(slots=True)
 class BatchEnd:
-    """How far a batch's rows have come: their number, and the chain value of the last one."""
+    """How far a batch's rows have come: their number, their hash, and the chain value of the last one."""
 
     batch: BatchRow
     chain: bytes = CHAIN_START
     rows: int = 0
+    _running: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    @property
+    def rows_hash(self) -> bytes:
+        """What the batch's head says of the rows."""
+        return self._running.digest()
 
     def follow(self, row: LogRow) -> bool:
         """Take the next row of the batch; False where its chain value does not follow from the one before."""
-        follows = link(self.chain, digest_of(row)) == row.chain
+        digest = digest_of(row)
+        follows = link(self.chain, digest) == row.chain
+        self._running.update(digest)
         self.chain = row.chain
         self.rows += 1
         return follows
@@ -79,7 +88,6 @@ def digest_of(row: LogRow) -> bytes:
         run_id=row.run_id,
         run_pass=row.run_pass,
         outcome=row.outcome,
-        identity=row.value_id,
         hashes=(row.hash_before, row.hash_after),
         salt=row.salt,
         edits=row.edits,

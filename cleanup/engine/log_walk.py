@@ -37,10 +37,10 @@ class BatchWalk(BatchEnd):
     @property
     def is_whole(self) -> bool:
         """Whether everything that the batch wrote is as it was written."""
-        return self.is_linked and self.sealed(self.chain, self.unchanged, self.conflicts) == self.batch.head
+        return self.is_linked and self.sealed(self.rows_hash, self.unchanged, self.conflicts) == self.batch.head
 
-    def sealed(self, chain: bytes, unchanged: Iterable[OutcomeRow], conflicts: Iterable[ConflictRow]) -> bytes:
-        """The head that the batch would have with that end of its chain, those outcomes and those conflicts."""
+    def sealed(self, rows: bytes, unchanged: Iterable[OutcomeRow], conflicts: Iterable[ConflictRow]) -> bytes:
+        """The head that the batch would have with log rows of that hash, those outcomes and those conflicts."""
         batch = self.batch
         content = BatchContent(
             run_id=batch.run_id,
@@ -59,7 +59,7 @@ class BatchWalk(BatchEnd):
             conflicts=[(row.finding_number, row.link_number, row.reason) for row in conflicts],
             deferred=self.deferred,
         )
-        return seal(chain, content)
+        return seal(rows, content)
 
     def take(self, row: LedgerRow) -> None:
         """Add what the batch is said to have written; log rows come in the order of their numbers."""

@@ -13,13 +13,14 @@ from cleanup.db.connection import SCAN_LIMITS, Connection
 from cleanup.db.database import Database
 from cleanup.db.events import add_event
 from cleanup.db.findings import Finding, page_of_findings
+from cleanup.db.keys import Key
 from cleanup.db.ledger import require_ledger
 from cleanup.db.plans import get_plan
 from cleanup.db.rehearsals import REHEARSAL_RUN, RehearsalSession, rehearsal_chunks
 from cleanup.db.run_chunks import RunChunk
 from cleanup.db.runs import apply_run_of
 from cleanup.db.tables import Fingerprint
-from cleanup.db.targets import Key, Target
+from cleanup.db.targets import Target
 from cleanup.engine.apply_judge import ApplyJudge
 from cleanup.engine.batch import Batch, BatchPlace, rows_of
 from cleanup.engine.checks.preflight import require_writable

@@ -27,8 +27,8 @@ _Places = dict[int, "Edit | ConflictReason"]
 class RollbackJudge:
     """Judges log rows of the run that is undone.
 
-    `later` has what runs of ours did to the same values since, and `family` the runs of the same plan: the
-    rollbacks among them name the links by the same numbers.
+    `later` has what runs of ours did to the same values since, by finding number, and `family` the runs of the same
+    plan: the rollbacks among them name the links by the same numbers.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RollbackJudge:
         """What becomes of the logged value, given the row as it is now."""
         text = row.texts[item.column_number]
         present = value_hash(text)
-        later = self._later.get(item.value_id, ())
+        later = self._later.get(item.finding_number, ())
         if not later and present == item.hash_after != item.hash_before:
             return self._undisturbed(item, text, present)
         history = LinkHistory(item, later, self._family)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from cleanup.db.catalog import fingerprint
 from cleanup.db.change_log import LogRow, deferred_log, later_log, selected_log
@@ -75,9 +74,7 @@ class SourceLog:
 
     def judge_for(self, connection: Connection, target: Target, items: Sequence[LogRow]) -> RollbackJudge:
         """The judge of these rows, with what runs of ours did to their values since."""
-        later = {
-            value: list(rows) for value, rows in groupby(later_log(connection, items), key=lambda row: row.value_id)
-        }
+        later = later_log(connection, items)
         family = runs_of(connection, self.plan_id) if later else frozenset[int]()
         return RollbackJudge(target.table.columns, self.selection, later, family)
 

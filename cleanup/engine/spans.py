@@ -10,9 +10,12 @@ from typing import Final
 from cleanup.compact_json import compact_json
 from cleanup.db.change_log import NULL_HASH
 from cleanup.db.findings import Finding
+from cleanup.db.keys import spell_key
 from cleanup.links.explain import visible
 from cleanup.links.spans import Span
 from cleanup.vocabulary import Decision
+
+FINDING_HASH_BYTES: Final = 8
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -71,10 +74,10 @@ def value_hash(text: str | None) -> bytes:
 
 
 def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
-    """SHA-256 over everything that the plan says of one value, but for where it stands in the ledger.
+    """The beginning of SHA-256 over everything that the plan says of one value, but for where it stands in the ledger.
 
-    `findings.in_digest_order` computes the same in the server. No two findings look alike: names and authors come
-    with their lengths, the key as JSON, and the spans, which end nowhere, at the end.
+    `findings.in_digest_order` computes the same in the server, and the plan's digest is over the whole of it. No two
+    findings look alike: names and authors come with their lengths, the key as JSON, and the spans at the end.
     """
     at, author = finding.created_at, finding.author
     content = (
@@ -82,23 +85,12 @@ def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:
         f"{'t' if finding.actionable else 'f'} {finding.refusal or '-'} "
         f"{'-' if at is None else (at - _EPOCH) // _MICROSECOND} "
         f"{'-' if author is None else f'{len(author)}:{author}'} {finding.value_hash.hex()} "
-        f"[{','.join(map(compact_json, finding.key))}] {finding.spans}"
+        f"{spell_key(finding.key)} {finding.spans}"
     )
-    return hashlib.sha256(content.encode()).digest()
+    return hashlib.sha256(content.encode()).digest()[:FINDING_HASH_BYTES]
 
 
 def place_of(leaf_name: str, column_name: str, key: Sequence[str]) -> str:
     """Where a value stands, for messages: leaf, column and key as reports write them, and nothing of its text."""
     shown = key[0] if len(key) == 1 else f"({', '.join(key)})"
     return f"{leaf_name}.{column_name} {visible(shown)}"
-
-
-def value_id(table_name: str, column_name: str, key: Sequence[str]) -> int:
-    """The number under which every log row of one value is found, whatever plan and run it comes from."""
-    content = f"[{_named(table_name, column_name)},[{','.join(map(compact_json, key))}]]"
-    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big", signed=True)
-
-
-@lru_cache(maxsize=64)
-def _named(table_name: str, column_name: str) -> str:
-    return f"{compact_json(table_name)},{compact_json(column_name)}"

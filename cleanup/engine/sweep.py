@@ -4,22 +4,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeAlias
 
 from cleanup.db.connection import SCAN_LIMITS, Connection
 from cleanup.db.copy_rows import copy_pieces
 from cleanup.db.database import Database
 from cleanup.db.findings import Finding
+from cleanup.db.keys import Key
 from cleanup.db.outcomes import Left
 from cleanup.db.targets import KeyRange, Target
 from cleanup.engine.job import Job, describe_tables, leaves_of, resolver, targets_of
 from cleanup.engine.matching import Matcher
 from cleanup.engine.scan import PIECE_BYTES, Scanner
 from cleanup.engine.scan_counts import ScanCounts
-from cleanup.engine.spans import value_id
 from cleanup.links.prefilter import Prefilter
 
 APPLICATION_NAME: Final = "cleanup verify"
+# A table, a column, and a key: a value, in whatever partition it stands.
+Value: TypeAlias = tuple[str, str, Key]
+
 _SHOWN: Final = 20
 
 
@@ -29,7 +32,7 @@ class Place:
 
     leaf_name: str
     column_name: str
-    key: tuple[str, ...]
+    key: Key
 
 
 @dataclass(slots=True)
@@ -50,12 +53,12 @@ class Sweep:
 class Extent:
     """What a sweep reads: leaves of `planned_leaves` only since `since_xmin`, where that is given, all others whole.
 
-    `known` are the numbers of values that are accounted for already.
+    `known` are the values that are accounted for already.
     """
 
     since_xmin: str | None = None
     planned_leaves: frozenset[int] = frozenset()
-    known: frozenset[int] = frozenset()
+    known: frozenset[Value] = frozenset()
 
 
 def sweep_posts(database: Database, job: Job, extent: Extent, on_rows: Callable[[int], None]) -> Sweep:
@@ -80,7 +83,7 @@ def refusal_left(target: Target, finding: Finding) -> Left:
         None,
         target.leaf.full_name,
         names[finding.column_number],
-        list(finding.key),
+        finding.key,
     )
 
 
@@ -130,13 +133,13 @@ def _sweep(database: Database, job: Job, reader: _Reader) -> Sweep:
     return total
 
 
-def _note(sweep: Sweep, target: Target, findings: list[Finding], known: frozenset[int]) -> None:
+def _note(sweep: Sweep, target: Target, findings: list[Finding], known: frozenset[Value]) -> None:
     names = {column.number: column.name for column in target.table.columns}
     for finding in findings:
         if not finding.actionable and finding.refusal is None:
             continue
         column = names[finding.column_number]
-        if value_id(target.table.name, column, finding.key) in known:
+        if (target.table.name, column, finding.key) in known:
             sweep.known += 1
             continue
         if finding.refusal is not None:

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Final, Protocol, TypeVar
 
 from cleanup.db.batch_exchange import LockedRow
-from cleanup.db.targets import Key
+from cleanup.db.keys import Key
 from cleanup.links.edits import Edit
 
 

@@ -22,8 +22,7 @@ from cleanup.engine.job import Job, describe_tables, targets_of
 from cleanup.engine.lineage import is_visited
 from cleanup.engine.log_chains import LogProblem, all_log_rows
 from cleanup.engine.log_check import LogCheck, check_log
-from cleanup.engine.spans import value_id
-from cleanup.engine.sweep import APPLICATION_NAME, Extent, Sweep, refusal_left, sweep_posts
+from cleanup.engine.sweep import APPLICATION_NAME, Extent, Sweep, Value, refusal_left, sweep_posts
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import RunUnfinished
 from cleanup.links import MATCHER_VERSION
@@ -146,9 +145,9 @@ def _left(connection: Connection, run_id: int) -> list[Left]:
     return list_left(connection, run_id, [outcome.value for outcome in Outcome if outcome.leaves_work], _LISTED)
 
 
-def _known(leaves: list[PlanLeaf], left: list[Left]) -> frozenset[int]:
+def _known(leaves: list[PlanLeaf], left: list[Left]) -> frozenset[Value]:
     tables = {leaf.leaf_name: leaf.table_name for leaf in leaves}
-    return frozenset(value_id(tables[one.leaf_name], one.column_name, one.key) for one in left)
+    return frozenset((tables[one.leaf_name], one.column_name, one.key) for one in left)
 
 
 def _compare_values(connection: Connection, run_id: int, targets: dict[int, Target], check: LogCheck) -> dict[str, int]:

@@ -9,9 +9,10 @@ from typing import Final
 
 from cleanup.db.connection import Connection
 from cleanup.db.findings import Finding
+from cleanup.db.keys import Key
 from cleanup.db.posts import present_rows
 from cleanup.db.report_plan import Sampled
-from cleanup.db.targets import Key, Target
+from cleanup.db.targets import Target
 from cleanup.engine.spans import decode_spans, value_hash
 from cleanup.links.spans import Span
 

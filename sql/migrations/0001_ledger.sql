@@ -84,24 +84,27 @@ CREATE TABLE cleanup.chunk (
 );
 COMMENT ON COLUMN cleanup.chunk.through_key IS 'NULL: to the end of the leaf.';
 
--- A finding: one column of one row with its spans. It holds offsets and what is put there, never a post's text.
+-- A finding: one column of one row with its spans. It holds offsets and what is put there, never a post's text. Each
+-- plan's partition has the finding number as its primary key. Columns of eight bytes come first: nothing is padded.
 CREATE TABLE cleanup.finding (
     plan_id        bigint NOT NULL,
     finding_number bigint NOT NULL,
+    created_at     timestamptz,
     leaf_number    smallint NOT NULL,
     column_number  smallint NOT NULL,
-    scope          text NOT NULL CHECK (scope IN ('historical', 'exempt', 'after_cutover', 'undated')),
     actionable     boolean NOT NULL,
+    scope          text NOT NULL CHECK (scope IN ('historical', 'exempt', 'after_cutover', 'undated')),
     refusal        text CHECK (refusal IN ('too_long', 'unreadable')),
-    key            text[] NOT NULL,
-    created_at     timestamptz,
+    key            text COLLATE "C" NOT NULL,
     author         text,
     value_hash     bytea NOT NULL,
     finding_hash   bytea NOT NULL,
-    spans          text NOT NULL,
-    PRIMARY KEY (plan_id, finding_number)
+    spans          text NOT NULL
 ) PARTITION BY LIST (plan_id);
 COMMENT ON COLUMN cleanup.finding.finding_number IS 'Chunk number times 10^7 plus place in the chunk: rises in key order, with gaps.';
+COMMENT ON COLUMN cleanup.finding.key IS 'JSON: the values of the key''s columns as texts, in the order of its index.';
+COMMENT ON COLUMN cleanup.finding.finding_hash IS 'First 8 bytes of a hash over all that the plan says of the value: names the
+finding that was changed. The digest of the plan is made of the whole hashes, computed anew.';
 COMMENT ON COLUMN cleanup.finding.spans IS 'JSON: [[start, end, platform, kind, decision, reason, host, replacement or null], ...], in code points.';
 
 CREATE TABLE cleanup.approval (
@@ -287,33 +290,34 @@ CREATE TABLE cleanup.deferral (
     PRIMARY KEY (run_id, pass, finding_number)
 );
 
--- The change log: for each changed value what stood there, what stands there now, and the hashes that prove it.
+-- The change log: for each changed value what stood there, what stands there now, and the hashes that prove it. Each
+-- run's partition has the finding number as its primary key; columns of eight bytes come first, as above.
 CREATE TABLE cleanup.change_log (
     run_id         bigint NOT NULL,
     finding_number bigint NOT NULL,
+    created_at     timestamptz,
+    logged_at      timestamptz NOT NULL,
     pass           smallint NOT NULL,
     leaf_number    smallint NOT NULL,
     column_number  smallint NOT NULL,
     outcome        text NOT NULL CHECK (outcome IN ('changed', 'changed_after_edit', 'altered_by_trigger',
                                                     'restored', 'restored_after_edit', 'restored_in_part')),
-    value_id       bigint NOT NULL,
-    key            text[] NOT NULL,
-    created_at     timestamptz,
+    key            text COLLATE "C" NOT NULL,
     author         text,
     hash_before    bytea NOT NULL,
     hash_after     bytea NOT NULL,
     salt           bytea NOT NULL,
-    edits          text NOT NULL,
     chain          bytea NOT NULL,
-    logged_at      timestamptz NOT NULL,
-    PRIMARY KEY (run_id, finding_number)
+    edits          text NOT NULL
 ) PARTITION BY LIST (run_id);
-CREATE INDEX change_log_value ON cleanup.change_log (value_id);
+-- Finds every log row of one value. Keys rise as findings do, so its pages are filled in turn.
+CREATE INDEX change_log_key ON cleanup.change_log (left(key, 200));
 COMMENT ON TABLE cleanup.change_log IS 'Sensitive: holds the removed links. One partition a run.';
-COMMENT ON COLUMN cleanup.change_log.value_id IS 'First 8 bytes of a hash over table, column and key: finds every log row of one value.';
+COMMENT ON COLUMN cleanup.change_log.key IS 'JSON: the values of the key''s columns as texts, in the order of its index.';
 COMMENT ON COLUMN cleanup.change_log.edits IS 'JSON: [[start after the change, removed text, text that stands there now, number of the link,
 platform/kind/decision, hashes of what stands before and behind], ...], in code points.';
-COMMENT ON COLUMN cleanup.change_log.chain IS 'Hash over the row and the chain value of the row before it in the batch.';
+COMMENT ON COLUMN cleanup.change_log.chain IS 'First 8 bytes of a hash over the row and the chain value of the row before it in the
+batch: names the row that was changed. The head of the batch is made of the whole digests of its rows.';
 COMMENT ON COLUMN cleanup.change_log.logged_at IS 'The server''s clock once the batch held its row locks.';
 
 CREATE TABLE cleanup.event (

@@ -9,7 +9,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM cleanup.plan AS p WHERE p.plan_id = of_plan) THEN
         RAISE EXCEPTION USING ERRCODE = 'CL110', MESSAGE = format('there is no plan %s', of_plan);
     END IF;
-    EXECUTE format('CREATE TABLE cleanup.finding_%s (LIKE cleanup.finding INCLUDING ALL)', of_plan);
+    EXECUTE format('CREATE TABLE cleanup.finding_%s (LIKE cleanup.finding INCLUDING ALL, PRIMARY KEY (finding_number))', of_plan);
     EXECUTE format('ALTER TABLE cleanup.finding ATTACH PARTITION cleanup.finding_%s FOR VALUES IN (%s)', of_plan, of_plan);
     -- Of the triggers on the whole, those for each row come with ATTACH, those for TRUNCATE do not.
     EXECUTE format('CREATE TRIGGER append_only_as_a_whole BEFORE TRUNCATE ON cleanup.finding_%s '
@@ -33,7 +33,7 @@ BEGIN
     IF of_run <> 0 AND NOT EXISTS (SELECT FROM cleanup.run AS r WHERE r.run_id = of_run) THEN
         RAISE EXCEPTION USING ERRCODE = 'CL110', MESSAGE = format('there is no run %s', of_run);
     END IF;
-    EXECUTE format('CREATE TABLE cleanup.change_log_%s (LIKE cleanup.change_log INCLUDING ALL)', of_run);
+    EXECUTE format('CREATE TABLE cleanup.change_log_%s (LIKE cleanup.change_log INCLUDING ALL, PRIMARY KEY (finding_number))', of_run);
     EXECUTE format('ALTER TABLE cleanup.change_log ATTACH PARTITION cleanup.change_log_%s FOR VALUES IN (%s)', of_run, of_run);
     EXECUTE format('CREATE TRIGGER append_only_as_a_whole BEFORE TRUNCATE ON cleanup.change_log_%s '
                    'FOR EACH STATEMENT EXECUTE FUNCTION cleanup.refuse_change()', of_run);
@@ -94,6 +94,16 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 REVOKE EXECUTE ON FUNCTION cleanup.set_up_rehearsal(bigint, int, int, bigint, bigint, int) FROM PUBLIC;
 
+-- The table and column that the numbers of a run's log row stand for: with the key, they name a value in any run.
+CREATE FUNCTION cleanup.value_place(of_run bigint, leaf smallint, place smallint) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%I.%I', l.table_name, c.column_name)
+      FROM cleanup.run AS r
+      JOIN cleanup.plan_leaf AS l ON l.plan_id = r.plan_id AND l.leaf_number = leaf
+      JOIN cleanup.plan_column AS c ON c.plan_id = r.plan_id AND c.table_name = l.table_name AND c.column_number = place
+     WHERE r.run_id = of_run
+$$;
+
 -- The part of a run's log that a selection asks for: every name that is given must hold. A value is taken where any
 -- of its links is asked for. Without SET and SECURITY DEFINER, so that a page of it is read by the log's own index.
 CREATE FUNCTION cleanup.selected_log(of_run bigint, part jsonb) RETURNS SETOF cleanup.change_log LANGUAGE sql STABLE AS $$
@@ -102,7 +112,7 @@ CREATE FUNCTION cleanup.selected_log(of_run bigint, part jsonb) RETURNS SETOF cl
        AND (NOT part ? 'tables'
             OR g.leaf_number IN (SELECT l.leaf_number FROM cleanup.plan_leaf AS l JOIN cleanup.run AS r ON r.plan_id = l.plan_id
                                   WHERE r.run_id = of_run AND part -> 'tables' ? l.table_name))
-       AND (NOT part ? 'keys' OR to_jsonb(g.key) IN (SELECT k.key FROM jsonb_array_elements(part -> 'keys') AS k(key)))
+       AND (NOT part ? 'keys' OR g.key::jsonb IN (SELECT k.key FROM jsonb_array_elements(part -> 'keys') AS k(key)))
        AND (NOT part ? 'authors' OR part -> 'authors' ? g.author)
        AND (NOT part ? 'created_since' OR g.created_at >= (part ->> 'created_since')::timestamptz)
        AND (NOT part ? 'created_until' OR g.created_at < (part ->> 'created_until')::timestamptz)

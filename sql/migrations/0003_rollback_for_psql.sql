@@ -78,18 +78,17 @@ SET search_path = pg_catalog, pg_temp AS $$
       FROM sided AS d
 $$;
 
--- The chain value of a log row, given that of the row before it in its batch: over every column but itself.
-CREATE FUNCTION cleanup.chain_of(previous bytea, entry cleanup.change_log) RETURNS bytea LANGUAGE sql STABLE
+-- The digest of a log row, of which its chain value and the head of its batch are made: over every column but the chain.
+CREATE FUNCTION cleanup.row_digest(entry cleanup.change_log) RETURNS bytea LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
-    SELECT sha256(previous || sha256(
-               convert_to(format('(%s, %s, %s, %s, %s, %s) %s %s %s %s %s %s', entry.run_id, entry.pass, entry.finding_number,
-                                 entry.leaf_number, entry.column_number, entry.value_id,
-                                 coalesce(cleanup.spelled_instant(entry.created_at), 'None'),
-                                 cleanup.spelled_instant(entry.logged_at),
-                                 length(entry.hash_before), length(entry.hash_after), length(entry.salt), t.texts), 'UTF8')
-               || entry.hash_before || entry.hash_after || entry.salt || sha256(entry.salt || convert_to(entry.edits, 'UTF8'))))
+    SELECT sha256(convert_to(format('(%s, %s, %s, %s, %s) %s %s %s %s %s %s', entry.run_id, entry.pass, entry.finding_number,
+                                    entry.leaf_number, entry.column_number,
+                                    coalesce(cleanup.spelled_instant(entry.created_at), 'None'),
+                                    cleanup.spelled_instant(entry.logged_at),
+                                    length(entry.hash_before), length(entry.hash_after), length(entry.salt), t.texts), 'UTF8')
+               || entry.hash_before || entry.hash_after || entry.salt || sha256(entry.salt || convert_to(entry.edits, 'UTF8')))
       FROM (SELECT string_agg(coalesce(char_length(p.part) || ':' || p.part, '!None'), ' ' ORDER BY p.place) AS texts
-              FROM unnest(ARRAY[entry.outcome, entry.author] || entry.key) WITH ORDINALITY AS p(part, place)) AS t
+              FROM unnest(ARRAY[entry.outcome, entry.author, entry.key]) WITH ORDINALITY AS p(part, place)) AS t
 $$;
 
 -- Where the values of a leaf stand today: its name, how a row is found by its key, and its configured columns in order.
@@ -346,7 +345,9 @@ BEGIN
         RETURN;
     END IF;
     SELECT g.hash_after INTO STRICT newest_hash FROM cleanup.change_log AS g
-     WHERE g.value_id = item.value_id AND g.key = item.key AND g.logged_at >= item.logged_at
+     WHERE left(g.key, 200) = left(item.key, 200) AND g.key = item.key AND g.logged_at >= item.logged_at
+       AND cleanup.value_place(g.run_id, g.leaf_number, g.column_number)
+           = cleanup.value_place(item.run_id, item.leaf_number, item.column_number)
      ORDER BY g.logged_at DESC, g.run_id DESC LIMIT 1;
     edited := newest_hash <> present_hash;
     outcome := 'conflict';
@@ -410,14 +411,17 @@ DECLARE
     entries cleanup.change_log[];
     entry   cleanup.change_log;
     restored text[];
-    chain   bytea := decode(repeat('00', 32), 'hex');
+    chain   bytea := decode(repeat('00', 8), 'hex');
+    digest  bytea;
+    digests bytea := '';
     edited  int := 0;
     left_as text;
     detail  text;
 BEGIN
     SELECT * INTO STRICT run FROM cleanup.run AS r WHERE r.run_id = batch.run_id;
     FOR post IN
-        SELECT g.leaf_number, g.key, array_agg(g.finding_number ORDER BY g.finding_number) AS numbers
+        SELECT g.leaf_number, ARRAY(SELECT json_array_elements_text(g.key::json)) AS key,
+               array_agg(g.finding_number ORDER BY g.finding_number) AS numbers
           FROM cleanup.change_log AS g
          WHERE g.run_id = run.source_run_id
            AND g.finding_number > batch.after_number AND g.finding_number <= batch.through_number
@@ -495,16 +499,18 @@ BEGIN
             END IF;
             -- Later than whatever was logged of this value before, since its row is locked.
             entry.logged_at := clock_timestamp();
-            entry.chain := cleanup.chain_of(chain, entry);
-            chain := entry.chain;
+            digest := cleanup.row_digest(entry);
+            digests := digests || digest;
+            chain := substr(sha256(chain || digest), 1, 8);
+            entry.chain := chain;
             INSERT INTO cleanup.change_log SELECT entry.*;
         END LOOP;
     END LOOP;
-    PERFORM cleanup.settle_rollback_batch(batch, run.source_run_id, edited, chain);
+    PERFORM cleanup.settle_rollback_batch(batch, run.source_run_id, edited, sha256(digests));
 END $$;
 
--- The checkpoint of a batch: what it came to, and its head over the end of its chain and all else that it wrote.
-CREATE FUNCTION cleanup.settle_rollback_batch(batch cleanup.batch, of_source bigint, edited_rows int, chain bytea) RETURNS void
+-- The checkpoint of a batch: what it came to, and its head over its log rows and all else that it wrote.
+CREATE FUNCTION cleanup.settle_rollback_batch(batch cleanup.batch, of_source bigint, edited_rows int, rows_hash bytea) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     settled   record;
@@ -547,7 +553,7 @@ BEGIN
        SET outcomes = settled.outcomes, span_outcomes = settled.links, edited = edited_rows, log_rows = settled.log_rows,
            lock_ms = extract(epoch FROM clock_timestamp() - now()) * 1000,
            head = sha256(convert_to(format(
-               '["%s",%s,%s,%s,%s,%s,%s,%s,%s,{%s},{%s},%s,%s,[%s],[%s],[%s]]', encode(chain, 'hex'), batch.run_id, batch.pass,
+               '["%s",%s,%s,%s,%s,%s,%s,%s,%s,{%s},{%s},%s,%s,[%s],[%s],[%s]]', encode(rows_hash, 'hex'), batch.run_id, batch.pass,
                batch.after_number, batch.through_number, batch.chunk_number, batch.attempt, batch.lane, batch.findings,
                settled.said_outcomes, settled.said_links, edited_rows, settled.log_rows, unchanged, conflicts, deferrals), 'UTF8'))
      WHERE b.run_id = batch.run_id AND b.pass = batch.pass AND b.after_number = batch.after_number;

@@ -25,7 +25,7 @@ SELECT session_user::text, clock_timestamp();
 
 -- name: receive
 -- Log rows come back by binary COPY, in the transaction that says so.
-COPY cleanup.change_log (run_id, finding_number, pass, leaf_number, column_number, outcome, value_id, key, created_at, author,
+COPY cleanup.change_log (run_id, finding_number, pass, leaf_number, column_number, outcome, key, created_at, author,
                          hash_before, hash_after, salt, edits, chain, logged_at)
 FROM STDIN (FORMAT BINARY);
 

@@ -7,22 +7,23 @@ FROM STDIN (FORMAT BINARY);
 -- name: in_digest_order
 -- The one order that depends on neither lanes nor chunk boundaries: table, key as text, column. Each finding is hashed
 -- here as the job hashes it, and where it is not what its own hash says, comes with its place. Sent by COPY.
-SELECT f.finding_hash,
-       CASE WHEN f.finding_hash IS DISTINCT FROM sha256(convert_to(concat(
-               char_length(l.table_name), ':', l.table_name, ' ', char_length(c.column_name), ':', c.column_name, ' ',
-               f.scope, ' ', f.actionable, ' ', coalesce(f.refusal, '-'), ' ',
-               CASE WHEN f.created_at IS NULL THEN '-'
-                    WHEN isfinite(f.created_at) THEN (extract(epoch FROM f.created_at) * 1000000)::bigint::text
-                    ELSE f.created_at::text END, ' ',
-               coalesce(char_length(f.author) || ':' || f.author, '-'), ' ', encode(f.value_hash, 'hex'), ' ',
-               to_json(f.key), ' ', f.spans), 'UTF8'))
-            THEN ARRAY[coalesce(l.leaf_name, '?'), coalesce(c.column_name, '?'), to_json(f.key)::text] END
-  FROM cleanup.finding AS f
-  LEFT JOIN cleanup.plan_leaf AS l ON l.plan_id = f.plan_id AND l.leaf_number = f.leaf_number
-  LEFT JOIN cleanup.plan_column AS c
-    ON c.plan_id = f.plan_id AND c.table_name = l.table_name AND c.column_number = f.column_number
- WHERE f.plan_id = /*{plan_id}*/ 1 /*{/plan_id}*/
- ORDER BY l.table_name COLLATE "C", f.key COLLATE "C", c.column_name COLLATE "C";
+SELECT h.whole, CASE WHEN h.finding_hash IS DISTINCT FROM substr(h.whole, 1, 8)
+                     THEN ARRAY[coalesce(h.leaf_name, '?'), coalesce(h.column_name, '?'), h.key] END
+  FROM (SELECT sha256(convert_to(concat(
+                   char_length(l.table_name), ':', l.table_name, ' ', char_length(c.column_name), ':', c.column_name, ' ',
+                   f.scope, ' ', f.actionable, ' ', coalesce(f.refusal, '-'), ' ',
+                   CASE WHEN f.created_at IS NULL THEN '-'
+                        WHEN isfinite(f.created_at) THEN (extract(epoch FROM f.created_at) * 1000000)::bigint::text
+                        ELSE f.created_at::text END, ' ',
+                   coalesce(char_length(f.author) || ':' || f.author, '-'), ' ', encode(f.value_hash, 'hex'), ' ',
+                   f.key, ' ', f.spans), 'UTF8')) AS whole,
+               f.finding_hash, f.key, l.leaf_name, c.column_name
+          FROM cleanup.finding AS f
+          LEFT JOIN cleanup.plan_leaf AS l ON l.plan_id = f.plan_id AND l.leaf_number = f.leaf_number
+          LEFT JOIN cleanup.plan_column AS c
+            ON c.plan_id = f.plan_id AND c.table_name = l.table_name AND c.column_number = f.column_number
+         WHERE f.plan_id = /*{plan_id}*/ 1 /*{/plan_id}*/
+         ORDER BY l.table_name COLLATE "C", f.key, c.column_name COLLATE "C") AS h;
 
 -- name: analyze
 -- Before anybody reads a new plan: of a partition without statistics the server would sort all for each page.

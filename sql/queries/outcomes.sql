@@ -17,13 +17,17 @@ SELECT %(run_id)s, c.finding_number, c.link_number, c.reason
 
 -- name: list
 -- What was left, with its place in the posts: from its finding, or from the log that a rollback undoes. Where both were
--- purged, it is left all the same.
+-- purged, it is left all the same. A value that was restored in part has a link in conflict: so the log is not read
+-- from end to end.
 SELECT o.finding_number, o.outcome, coalesce(o.detail, c.detail), coalesce(l.leaf_name, '(purged)'),
-       coalesce(n.column_name, '(purged)'), coalesce(p.key, '{}')
+       coalesce(n.column_name, '(purged)'), coalesce(p.key, '[]')
   FROM (SELECT u.run_id, u.finding_number, u.outcome, u.detail FROM cleanup.outcome AS u WHERE u.run_id = %(run_id)s
         UNION ALL
-        SELECT g.run_id, g.finding_number, g.outcome, NULL FROM cleanup.change_log AS g
-         WHERE g.run_id = %(run_id)s AND g.outcome = 'restored_in_part') AS o
+        SELECT g.run_id, g.finding_number, g.outcome, NULL
+          FROM (SELECT DISTINCT k.finding_number FROM cleanup.conflict AS k WHERE k.run_id = %(run_id)s) AS k
+         CROSS JOIN LATERAL (SELECT h.run_id, h.finding_number, h.outcome FROM cleanup.change_log AS h
+                              WHERE h.run_id = %(run_id)s AND h.finding_number = k.finding_number OFFSET 0) AS g
+         WHERE g.outcome = 'restored_in_part') AS o
   JOIN cleanup.run AS r ON r.run_id = o.run_id
   LEFT JOIN LATERAL (
         SELECT f.leaf_number, f.column_number, f.key FROM cleanup.finding AS f

@@ -73,7 +73,8 @@ _WRITTEN: Final = """
 WITH written AS (
     SELECT w.* FROM public.write_seen AS w JOIN public.batch_seen AS b USING (xid) WHERE b.run_id = %(run)s
 ), logged AS (
-    SELECT l.leaf_name, c.column_name, g.key, g.hash_before, g.hash_after, g.finding_number, g.pass
+    SELECT l.leaf_name, c.column_name, ARRAY(SELECT json_array_elements_text(g.key::json)) AS key,
+           g.hash_before, g.hash_after, g.finding_number, g.pass
       FROM cleanup.change_log AS g
       JOIN cleanup.run AS r ON r.run_id = g.run_id
       JOIN cleanup.plan_leaf AS l ON l.plan_id = r.plan_id AND l.leaf_number = g.leaf_number

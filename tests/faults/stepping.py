@@ -19,8 +19,8 @@ import pytest
 from cleanup.db.batch_exchange import Ledgering, Opening, RowWrite
 from cleanup.db.batch_session import BatchSession
 from cleanup.db.connection import Connection as OurConnection
+from cleanup.db.keys import Key
 from cleanup.db.selection import Selection
-from cleanup.db.targets import Key
 from cleanup.engine import applying, planning, rolling_back, run_job, run_lane
 from cleanup.engine.lanes import Entry, Stop
 from tests.faults.jobs import DEADLINE_SECONDS, Site, wait_for

@@ -170,7 +170,7 @@ def test_a_lane_that_stands_still_is_thrown_out(make_site: MakeSite, faults: Fau
     idle = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND state = 'idle in transaction'"
     wait_for("row locks of a lane that stands still", lambda: site.number(idle, backend) == 1, process=process)
     number = site.number(
-        "SELECT min(f.key[1]::int) FROM cleanup.finding AS f JOIN cleanup.run_chunk AS c USING (leaf_number)"
+        "SELECT min((f.key::json ->> 0)::int) FROM cleanup.finding AS f JOIN cleanup.run_chunk AS c USING (leaf_number)"
         " WHERE c.chunk_number = %s AND f.finding_number > c.after_number AND f.finding_number <= c.through_number",
         chunk,
     )

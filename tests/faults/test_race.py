@@ -93,7 +93,7 @@ def _statement(table: str, number: int, what: str) -> str:
 
 def outcome_by_row(site: Site, run_id: int, leaf_number: int) -> dict[int, str]:
     found = site.rows(
-        "SELECT f.key[1]::int, coalesce(l.outcome, o.outcome) FROM cleanup.run AS r"
+        "SELECT (f.key::json ->> 0)::int, coalesce(l.outcome, o.outcome) FROM cleanup.run AS r"
         " JOIN cleanup.finding AS f ON f.plan_id = r.plan_id AND f.leaf_number = %s AND f.actionable"
         " JOIN cleanup.plan_column AS c ON c.plan_id = f.plan_id AND c.column_number = f.column_number"
         " AND c.column_name = 'body' AND c.table_name = (SELECT table_name FROM cleanup.plan_leaf AS p"

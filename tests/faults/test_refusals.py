@@ -48,7 +48,7 @@ ALTERED = 5
 def refused(site: Site, run_id: int) -> dict[tuple[str, int], str]:
     """What the run says of each refused row: a comment is named by the number of its note."""
     found = site.rows(
-        "SELECT l.leaf_name, f.key[1], o.detail FROM cleanup.outcome AS o"
+        "SELECT l.leaf_name, f.key::json ->> 0, o.detail FROM cleanup.outcome AS o"
         " JOIN cleanup.run AS r ON r.run_id = o.run_id"
         " JOIN cleanup.finding AS f ON f.plan_id = r.plan_id AND f.finding_number = o.finding_number"
         " JOIN cleanup.plan_leaf AS l ON l.plan_id = f.plan_id AND l.leaf_number = f.leaf_number"

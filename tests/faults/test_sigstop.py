@@ -180,7 +180,7 @@ def written(site: Site) -> object:
 def first_note_of(site: Site, work: Work, held: Held) -> int:
     """A note of the batch that a session has under way."""
     return site.number(
-        "SELECT min(f.key[1]::bigint) FROM cleanup.run_chunk AS c JOIN cleanup.run AS r USING (run_id)"
+        "SELECT min((f.key::json ->> 0)::bigint) FROM cleanup.run_chunk AS c JOIN cleanup.run AS r USING (run_id)"
         " JOIN cleanup.finding AS f ON f.plan_id = r.plan_id AND f.leaf_number = c.leaf_number"
         " AND f.finding_number > c.after_number AND f.finding_number <= c.through_number"
         " WHERE c.run_id = %s AND c.lease_pid = %s AND f.actionable",

@@ -180,11 +180,12 @@ def test_every_column_of_the_log_is_in_the_file(shared: Job, form: str) -> None:
     rows = READERS[form](archive / f"log.{form}")
     stored = shared.execute(
         "SELECT run_id, pass, finding_number, g.leaf_number, l.table_name, l.leaf_name, g.column_number, c.column_name,"
-        " outcome, value_id, key, created_at, author, hash_before, hash_after, salt, edits, chain, logged_at"
+        " outcome, key, created_at, author, hash_before, hash_after, salt, edits, chain, logged_at"
         " FROM cleanup.change_log AS g JOIN cleanup.plan_leaf AS l ON l.plan_id = 1 AND l.leaf_number = g.leaf_number"
         " JOIN cleanup.plan_column AS c ON c.plan_id = 1 AND c.column_number = g.column_number ORDER BY finding_number"
     )
-    assert rows == [tuple(_shape(form, value) for value in row) for row in stored]
+    keyed = [(*row[:9], json.loads(str(row[9])), *row[10:]) for row in stored]
+    assert rows == [tuple(_shape(form, value) for value in row) for row in keyed]
 
 
 def _shape(form: str, value: object) -> object:
@@ -233,7 +234,7 @@ def test_no_cell_of_a_csv_is_a_formula_or_more_than_one_line(shared: Job) -> Non
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))]
     assert not [cell for cell in cells if set(cell) & set("\t\r\n;")]
     assert len((archive / "log.csv").read_bytes().splitlines()) == len(rows) + 1
-    assert guarded('=HYPERLINK("http://evil.example";"x")') in {row[12] for row in rows}
+    assert guarded('=HYPERLINK("http://evil.example";"x")') in {row[11] for row in rows}
 
 
 @pytest.mark.parametrize("text", [None, "", "'", "''", "\\", "\\x3b", "'=1", *TRAPS])
@@ -420,7 +421,7 @@ def test_parquet_without_its_library_is_an_error_with_a_way_out(
 def test_the_changed_rows_are_named_once_each_and_without_texts(shared: Job) -> None:
     said = shared.done("log", 1, "--changed-keys").out
     changed = shared.execute(
-        "SELECT DISTINCT ON (key) to_jsonb(key), author FROM cleanup.change_log ORDER BY key, finding_number"
+        "SELECT DISTINCT ON (key) key::jsonb, author FROM cleanup.change_log ORDER BY key, finding_number"
     )
     records = [json.loads(line) for line in said.split("\n")[:-1]]
     assert sorted((record["key"], record["author"]) for record in records if record["author"] is not None) == sorted(

@@ -343,51 +343,52 @@ CHANGES = {
     ),
     # The last finding: whoever looks only as he writes has written the others by then.
     "spans tampered with": Change(
-        "UPDATE cleanup.finding SET spans = replace(spans, '链接', 'link') WHERE plan_id = 1 AND key = '{20}'",
+        "UPDATE cleanup.finding SET spans = replace(spans, '链接', 'link') WHERE plan_id = 1 AND key = '[\"20\"]'",
         RESTORED,
         "CLN-105",
-        ("findings of plan 1 are not what was signed: public.post.body 20\n",),
+        ("the findings of plan 1 make the digest", ": public.post.body 20\n"),
     ),
     "spans of a partition tampered with": Change(
-        "UPDATE cleanup.finding SET spans = replace(spans, '链接', 'link') WHERE plan_id = 1 AND key[1:1] = '{20}'"
-        " AND cardinality(key) = 2",
+        "UPDATE cleanup.finding SET spans = replace(spans, '链接', 'link') WHERE plan_id = 1 AND key LIKE '[\"20\",%'",
         RESTORED,
         "CLN-105",
-        ("what was signed: public.archive_2020.body (20, 2020-01-01 00:00:00+00)\n",),
+        ("the findings of plan 1 make the digest", ": public.archive_2020.body (20, 2020-01-01 00:00:00+00)\n"),
     ),
     "all spans tampered with": Change(
         "UPDATE cleanup.finding SET spans = replace(spans, '链接', 'link') WHERE plan_id = 1",
         RESTORED,
         "CLN-105",
-        ("findings of plan 1 are not what was signed: public.", "; public.", "; and 35 more\n"),
+        ("the findings of plan 1 make the digest", ": public.", "; public.", "; and 35 more\n"),
     ),
     "hash tampered with": Change(
-        "UPDATE cleanup.finding SET finding_hash = sha256(finding_hash) WHERE plan_id = 1 AND key = '{20}'",
+        "UPDATE cleanup.finding SET finding_hash = sha256(finding_hash) WHERE plan_id = 1 AND key = '[\"20\"]'",
         RESTORED,
         "CLN-105",
-        ("the findings of plan 1 make the digest", ": public.post.body 20\n"),
+        ("findings of plan 1 are not what was signed: public.post.body 20\n",),
     ),
     "pointed at another row": Change(
-        "UPDATE cleanup.finding SET key = '{19}' WHERE plan_id = 1 AND key = '{20}'",
+        "UPDATE cleanup.finding SET key = '[\"19\"]' WHERE plan_id = 1 AND key = '[\"20\"]'",
         RESTORED,
         "CLN-105",
         ("plan 1", ": public.post.body 19\n"),
     ),
     "pointed at no table": Change(
-        "UPDATE cleanup.finding SET leaf_number = 99 WHERE plan_id = 1 AND key = '{20}'",
+        "UPDATE cleanup.finding SET leaf_number = 99 WHERE plan_id = 1 AND key = '[\"20\"]'",
         RESTORED,
         "CLN-105",
         ("plan 1", ": ?.? 20\n"),
     ),
     "a finding dropped": Change(
-        "DELETE FROM cleanup.finding WHERE plan_id = 1 AND key = '{20}'",
+        "DELETE FROM cleanup.finding WHERE plan_id = 1 AND key = '[\"20\"]'",
         RESTORED,
         "CLN-105",
         ("the findings of plan 1 make the digest", "some are missing, added or replaced whole"),
     ),
     "a finding twice": Change(
-        "INSERT INTO cleanup.finding SELECT plan_id, finding_number + 500, leaf_number, column_number, scope,"
-        " actionable, refusal, key, created_at, author, value_hash, finding_hash, spans FROM kept WHERE key = '{20}'",
+        "INSERT INTO cleanup.finding (plan_id, finding_number, leaf_number, column_number, scope, actionable, refusal,"
+        " key, created_at, author, value_hash, finding_hash, spans) SELECT plan_id, finding_number + 500, leaf_number,"
+        " column_number, scope, actionable, refusal, key, created_at, author, value_hash, finding_hash, spans"
+        " FROM kept WHERE key = '[\"20\"]'",
         RESTORED,
         "CLN-105",
         ("the findings of plan 1 make the digest", "some are missing, added or replaced whole"),

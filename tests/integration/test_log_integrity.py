@@ -7,6 +7,7 @@ import pytest
 
 from cleanup.db.batches import batch_rows
 from cleanup.db.connection import open_connection
+from cleanup.db.keys import spell_key
 from cleanup.demo.server import Server
 from cleanup.engine.chain import CHAIN_START, link, run_head
 from cleanup.engine.log_chains import all_log_rows, digest_of
@@ -29,7 +30,7 @@ from tests.integration.tampering import (
 FIRST, MIDDLE, LAST = 10000007, 10000009, 10000012
 NO_SUCH = 10000500
 LOG_COLUMNS = (
-    "finding_number", "pass", "leaf_number", "column_number", "outcome", "value_id", "key", "created_at", "author",
+    "finding_number", "pass", "leaf_number", "column_number", "outcome", "key", "created_at", "author",
     "hash_before", "hash_after", "salt", "edits", "chain", "logged_at",
 )  # fmt: skip
 BATCH_COLUMNS = (
@@ -71,7 +72,7 @@ def assert_holds_no_text(answer: Answer) -> None:
 def number_of(job: Job, identifier: int, column_number: int = 1) -> int:
     return job.number(
         "SELECT finding_number FROM cleanup.finding WHERE key = %s AND leaf_number = 1 AND column_number = %s",
-        [str(identifier)],
+        spell_key([str(identifier)]),
         column_number,
     )
 
@@ -85,7 +86,7 @@ def test_the_runs_have_what_there_is_to_tamper_with(job: Job) -> None:
     assert job.number("SELECT count(*) FROM cleanup.change_log WHERE run_id = 1 AND pass > 0") == 2
     batch = "SELECT count(*) FROM cleanup.batch WHERE run_id = 1 AND after_number = %s AND through_number = %s"
     assert job.number(batch, FIRST - 1, LAST) == 1
-    nulls = "SELECT FROM cleanup.change_log WHERE created_at IS NULL OR author IS NULL OR key[1] IS NULL"
+    nulls = "SELECT FROM cleanup.change_log WHERE created_at IS NULL OR author IS NULL OR key::json ->> 0 IS NULL"
     assert job.execute(nulls) == []
 
 
@@ -115,7 +116,7 @@ def test_one_bit_of_one_log_row(job: Job, column: str, number: int) -> None:
         "chain": "the chain value of the log row was changed",
     }
     assert str(what).startswith(expected.get(column, "the log row was changed"))
-    if column in ("leaf_number", "column_number", "key", "created_at", "author", "value_id"):
+    if column in ("leaf_number", "column_number", "key", "created_at", "author"):
         assert str(what).endswith(f": another {column} than was planned")
 
 
@@ -129,7 +130,7 @@ def test_the_run_of_one_log_row(job: Job) -> None:
 
 def test_verify_says_where_the_value_stands(job: Job) -> None:
     job.tamper("UPDATE cleanup.change_log SET author = '99' WHERE run_id = 1 AND finding_number = %s", MIDDLE)
-    key = job.number("SELECT key[1]::int FROM cleanup.finding WHERE finding_number = %s", MIDDLE)
+    key = job.number("SELECT (key::json ->> 0)::int FROM cleanup.finding WHERE finding_number = %s", MIDDLE)
     answer = job.done("verify", 1, status=1)
     assert f"    finding {MIDDLE} (public.note.body {key}): the log row was changed: another author" in answer.out
     assert "change log: NOT WHOLE, head " in answer.out
@@ -346,14 +347,15 @@ def test_a_planned_number_that_was_changed(job: Job) -> None:
         "created_at = 'infinity'",
         "logged_at = '-infinity'",
         "created_at = '20000-01-01'",
-        "key = '{{1},{2}}'",
-        "key = '{not a number}'",
-        "key = '{}'",
-        "key = '{NULL}'",
+        "key = '[[1],[2]]'",
+        "key = '[\"not a number\"]'",
+        "key = '[]'",
+        "key = '[null]'",
+        "key = 'no JSON'",
         "leaf_number = -1, column_number = 99",
         "edits = 'no JSON'",
         "hash_before = '', hash_after = '', salt = ''",
-        "value_id = 0, chain = ''",
+        "author = 'nobody', chain = ''",
     ],
 )
 def test_nonsense_is_named_and_stops_nothing(job: Job, assignment: str) -> None:
@@ -407,7 +409,11 @@ def recompute(job: Job) -> None:
         for walk in walks:
             connection.execute(
                 "UPDATE cleanup.batch SET head = %s WHERE run_id = 1 AND pass = %s AND after_number = %s",
-                (walk.sealed(walk.chain, walk.unchanged, walk.conflicts), walk.batch.run_pass, walk.batch.after_number),
+                (
+                    walk.sealed(walk.rows_hash, walk.unchanged, walk.conflicts),
+                    walk.batch.run_pass,
+                    walk.batch.after_number,
+                ),
             )
         head = run_head(batch_rows(connection, 1))
         connection.execute("UPDATE cleanup.run SET log_head = %s WHERE run_id = 1", (head,))

@@ -183,7 +183,9 @@ def test_a_run_is_rolled_back_byte_for_byte_and_the_program_proves_and_undoes_it
     assert made == [({"by": "postgres, by psql", "reason": "wrong policy", "source_run": run},)]
     # The program would have logged the same edits, to the letter.
     texts = {row[0]: row[1:] for row in before}
-    logged = site.job.execute("SELECT key[1]::bigint, column_number, edits FROM cleanup.change_log WHERE run_id = 2")
+    logged = site.job.execute(
+        "SELECT (key::json ->> 0)::bigint, column_number, edits FROM cleanup.change_log WHERE run_id = 2"
+    )
     assert len(logged) == site.job.number("SELECT planned::int FROM cleanup.run WHERE run_id = 2")
     for key, column, edits in logged:
         text = texts[key][int(str(column))]
@@ -217,7 +219,7 @@ def test_what_an_author_wrote_since_is_left_and_listed_and_the_program_finds_its
     assert found == {"conflict": 3, "row_gone": 2}
     listed = site.psql("-v", "run=2", "-f", str(sql_directory() / "reports" / "left.sql"), "-t", "-A")
     assert sorted(line.split("|")[4:] for line in listed.splitlines()) == [
-        [f"{{{number}}}", "not_as_written"] for number in (5, 6, 7)
+        [f'["{number}"]', "not_as_written"] for number in (5, 6, 7)
     ]
     site.require_whole(2, leaves_work=True)
     later = site.job.roll_back(Answer(0, f'{{"run_id": {run}}}', ""), status=1)
@@ -286,7 +288,7 @@ def test_rows_that_somebody_holds_are_not_waited_for(site: Site) -> None:
         author.execute("SELECT FROM note WHERE id = 12 FOR UPDATE")
         site.call(f"roll_back_run({run})")
     assert site.outcomes(2)["locked_out"] == site.job.number(
-        "SELECT count(*)::int FROM cleanup.change_log WHERE run_id = %s AND key = '{12}'", run
+        "SELECT count(*)::int FROM cleanup.change_log WHERE run_id = %s AND key = '[\"12\"]'", run
     )
     assert site.job.execute("SELECT body FROM note WHERE id = 12") == body
     assert site.job.number("SELECT max(pass)::int FROM cleanup.batch WHERE run_id = 2") == 2

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 import pytest
 
 from cleanup.config_file import load_config
+from cleanup.db.keys import read_key
 from cleanup.db.selection import Selection
 from cleanup.engine import applying, planning, rolling_back, run_job
 from cleanup.engine.job import Job as EngineJob
@@ -190,8 +191,7 @@ def require_every_link(world: World, posts: Round, run: int, rollbacks: list[int
         run,
         run,
     ):
-        assert isinstance(key, list)
-        number = int(key[0])
+        number = int(read_key(str(key))[0])
         for edit in decode_edits(str(edits)):
             if number in posts.deleted or (finding, edit.number) in listed:
                 continue

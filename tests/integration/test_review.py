@@ -305,7 +305,7 @@ def test_a_plan_that_was_applied_is_not_reviewed_any_more(job: Job) -> None:
 
 def test_a_finding_that_was_changed_in_the_ledger_is_not_passed_on(job: Job) -> None:
     plan = job.plan().number("plan_id")
-    job.tamper("UPDATE cleanup.finding SET author = 'x' WHERE plan_id = %s AND key = '{6}'", plan)
+    job.tamper("UPDATE cleanup.finding SET author = 'x' WHERE plan_id = %s AND key = '[\"6\"]'", plan)
     answer = hand_in(job, plan, [{"host": "xhslink.com", "decision": "redact"}], status=REFUSED)
     assert answer.codes == ["CLN-105"]
     assert job.number("SELECT count(*) FROM cleanup.plan") == 1

@@ -1,19 +1,22 @@
 """What the engine stores and hashes: spans, digests, chains; and the batch size it aims at."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanup.db.batches import BatchRow
 from cleanup.db.change_log import LogRow
-from cleanup.engine.chain import CHAIN_START, BatchContent, link, run_head, seal
+from cleanup.db.keys import Key, read_key, spell_key
+from cleanup.engine.chain import CHAIN_START, BatchContent, link, rows_hash, run_head, seal
 from cleanup.engine.log_chains import digest_of
 from cleanup.engine.pace import BatchSize
 from cleanup.engine.scan_counts import ScanCounts
-from cleanup.engine.spans import decode_spans, encode_spans, value_id
+from cleanup.engine.spans import decode_spans, encode_spans
 from cleanup.links.spans import Span
 from cleanup.report.as_text import shown, table_lines
 from cleanup.vocabulary import Decision
@@ -52,11 +55,18 @@ def test_spans_come_back_as_they_were_stored(found: list[Span]) -> None:
     assert decode_spans(encode_spans(found)) == tuple(found)
 
 
-@given(texts, texts, st.lists(texts, min_size=1, max_size=3), st.lists(texts, min_size=1, max_size=3))
-def test_a_value_has_one_number_that_other_values_do_not_share(
-    table: str, column: str, key: list[str], other: list[str]
-) -> None:
-    assert (value_id(table, column, key) == value_id(table, column, other)) == (key == other)
+keys = st.lists(texts, min_size=1, max_size=3).map(tuple)
+
+
+@given(keys, keys)
+def test_a_key_has_one_text_that_other_keys_do_not_share(key: Key, other: Key) -> None:
+    assert read_key(spell_key(key)) == key
+    assert (spell_key(key) == spell_key(other)) == (key == other)
+
+
+@pytest.mark.parametrize("stored", ["20", '"20"', "[20]", "[null]", "{}", "", "{20}", "[" * 100_000])
+def test_what_is_no_key_reads_as_one_that_no_row_has(stored: str) -> None:
+    assert read_key(stored) == ("unreadable", "key", stored)
 
 
 def test_counts_come_back_as_they_were_stored() -> None:
@@ -71,7 +81,7 @@ def test_counts_come_back_as_they_were_stored() -> None:
 
 AT: Final = datetime(2026, 1, 2, tzinfo=UTC)
 LATER: Final = AT + timedelta(microseconds=1)
-ROW: Final = LogRow(1, 12, 0, 2, 3, "changed", 5, ("a", "b"), AT, "ana", b"a", b"b", b"s", "[]", b"", AT)
+ROW: Final = LogRow(1, 12, 0, 2, 3, "changed", ("a", "b"), AT, "ana", b"a", b"b", b"s", "[]", b"", AT)
 CONTENT: Final = BatchContent(
     1,
     0,
@@ -99,8 +109,13 @@ def chained(*numbers: int) -> bytes:
     return value
 
 
-def test_a_chain_tells_order_and_length() -> None:
-    assert len({chained(1, 2), chained(2, 1), chained(1), chained(1, 2, 3), chained()}) == 5
+def hashed(*numbers: int) -> bytes:
+    return rows_hash(digest_of(replace(ROW, finding_number=number)) for number in numbers)
+
+
+@pytest.mark.parametrize("made", [chained, hashed])
+def test_a_chain_tells_order_and_length(made: Callable[..., bytes]) -> None:
+    assert len({made(1, 2), made(2, 1), made(1), made(1, 2, 3), made()}) == 5
 
 
 def test_a_log_rows_digest_tells_every_column_from_every_other() -> None:
@@ -113,7 +128,6 @@ def test_a_log_rows_digest_tells_every_column_from_every_other() -> None:
         replace(ROW, column_number=9),
         replace(ROW, outcome="restored"),
         replace(ROW, outcome="change", author="dana"),
-        replace(ROW, value_id=9),
         replace(ROW, key=("a b",)),
         replace(ROW, key=("a 1:b",)),
         replace(ROW, key=("a,b",)),

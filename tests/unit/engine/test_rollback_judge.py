@@ -42,7 +42,6 @@ def logged(before: str | None, after: str | None, *edits: Edit, run_id: int = 1,
         leaf_number=1,
         column_number=0,
         outcome=outcome,
-        value_id=7,
         key=("1",),
         created_at=None,
         author=None,
@@ -63,7 +62,7 @@ def judged(
     column_format: ColumnFormat = ColumnFormat.TEXT,
 ) -> Verdict:
     column = TextColumn(0, "body", column_format, (), "text", None)
-    by_value: Mapping[int, Sequence[LogRow]] = {7: later} if later else {}
+    by_value: Mapping[int, Sequence[LogRow]] = {1: later} if later else {}
     judge = RollbackJudge([column], selection, by_value, FAMILY)
     verdict = judge.judge(item, LockedRow(Scope.HISTORICAL, (text,)))
     assert sum(verdict.spans.values()) == judge.span_count(item)
