@@ -310,8 +310,8 @@ CREATE TABLE cleanup.change_log (
     chain          bytea NOT NULL,
     edits          text NOT NULL
 ) PARTITION BY LIST (run_id);
--- Finds every log row of one value. Keys rise as findings do, so its pages are filled in turn.
-CREATE INDEX change_log_key ON cleanup.change_log (left(key, 200));
+-- Finds every log row of one value; a hash, since keys may be longer than what an index holds.
+CREATE INDEX change_log_key ON cleanup.change_log (hashtext(key));
 COMMENT ON TABLE cleanup.change_log IS 'Sensitive: holds the removed links. One partition a run.';
 COMMENT ON COLUMN cleanup.change_log.key IS 'JSON: the values of the key''s columns as texts, in the order of its index.';
 COMMENT ON COLUMN cleanup.change_log.edits IS 'JSON: [[start after the change, removed text, text that stands there now, number of the link,

@@ -345,7 +345,7 @@ BEGIN
         RETURN;
     END IF;
     SELECT g.hash_after INTO STRICT newest_hash FROM cleanup.change_log AS g
-     WHERE left(g.key, 200) = left(item.key, 200) AND g.key = item.key AND g.logged_at >= item.logged_at
+     WHERE hashtext(g.key) = hashtext(item.key) AND g.key = item.key AND g.logged_at >= item.logged_at
        AND cleanup.value_place(g.run_id, g.leaf_number, g.column_number)
            = cleanup.value_place(item.run_id, item.leaf_number, item.column_number)
      ORDER BY g.logged_at DESC, g.run_id DESC LIMIT 1;

@@ -72,7 +72,7 @@ SELECT g.run_id, g.finding_number, g.pass, g.leaf_number, g.column_number, g.out
   FROM unnest(%(numbers)s::bigint[], %(keys)s::text[], %(leaf_numbers)s::smallint[], %(column_numbers)s::smallint[],
               %(logged_at)s::timestamptz[]) AS i(finding_number, key, leaf_number, column_number, logged_at)
  CROSS JOIN LATERAL (SELECT h.* FROM cleanup.change_log AS h
-                      WHERE left(h.key, 200) = left(i.key, 200) AND h.key = i.key
+                      WHERE hashtext(h.key) = hashtext(i.key COLLATE "C") AND h.key = i.key
                         AND h.run_id <> %(run_id)s AND h.logged_at >= i.logged_at OFFSET 0) AS g
  WHERE cleanup.value_place(g.run_id, g.leaf_number, g.column_number)
        = cleanup.value_place(%(run_id)s, i.leaf_number, i.column_number)
