@@ -36,7 +36,7 @@ REVOKE ALL ON ALL ROUTINES IN SCHEMA cleanup FROM cleanup_planner, cleanup_appro
 GRANT USAGE ON SCHEMA cleanup TO cleanup_planner, cleanup_approver, cleanup_operator, cleanup_auditor;
 
 -- Everybody reads everything but the removed links. Partitions need no rights of their own: the whole table's count.
-GRANT SELECT ON cleanup.migration, cleanup.plan, cleanup.plan_leaf, cleanup.plan_column, cleanup.chunk, cleanup.finding,
+GRANT SELECT ON cleanup.migration, cleanup.plan, cleanup.plan_leaf, cleanup.plan_column, cleanup.chunk, cleanup.finding, cleanup.span,
     cleanup.review, cleanup.review_decision, cleanup.approval, cleanup.run, cleanup.run_chunk, cleanup.control,
     cleanup.throttle, cleanup.batch, cleanup.outcome, cleanup.conflict, cleanup.deferral, cleanup.event, cleanup.export,
     cleanup.purge, cleanup.restoration, cleanup.wal_mark, cleanup.relocation
@@ -51,7 +51,7 @@ GRANT INSERT (plan_id, run_id, name, detail) ON cleanup.event TO cleanup_planner
 GRANT EXECUTE ON FUNCTION cleanup.lock_plan(bigint) TO cleanup_planner, cleanup_approver, cleanup_operator;
 
 -- The planner makes plans, and may not sign them.
-GRANT INSERT (base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover, settings,
+GRANT INSERT (base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, words, cutover, settings,
               database_identity, first_xmin, first_lsn, since_xmin),
       UPDATE (state, finished_at, findings_digest, digest) ON cleanup.plan TO cleanup_planner;
 GRANT INSERT ON cleanup.plan_leaf, cleanup.plan_column, cleanup.finding, cleanup.review_decision TO cleanup_planner;

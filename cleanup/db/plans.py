@@ -41,6 +41,7 @@ class PlanBasis:
     policy_name: str
     policy_version: str
     policy_digest: bytes
+    words: tuple[str, ...]
     cutover: datetime
     settings: dict[str, object]
     database_identity: DatabaseIdentity
@@ -58,6 +59,7 @@ class Plan:
     policy_name: str
     policy_version: str
     policy_digest: bytes
+    words: tuple[str, ...]
     cutover: datetime
     settings: dict[str, object]
     database_identity: DatabaseIdentity
@@ -73,6 +75,7 @@ class Plan:
     def __post_init__(self) -> None:
         # The driver hands over plain values; from here on they have their types.
         object.__setattr__(self, "state", PlanState(self.state))
+        object.__setattr__(self, "words", tuple(self.words))
         stored: object = self.database_identity
         if isinstance(stored, Mapping):
             object.__setattr__(self, "database_identity", DatabaseIdentity(**stored))
@@ -110,6 +113,7 @@ def _parameters(basis: PlanBasis) -> dict[str, object]:
         "policy_name": basis.policy_name,
         "policy_version": basis.policy_version,
         "policy_digest": basis.policy_digest,
+        "words": list(basis.words),
         "cutover": basis.cutover,
         "settings": Jsonb(basis.settings),
         "database_identity": Jsonb(asdict(basis.database_identity)),

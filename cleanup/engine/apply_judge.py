@@ -14,6 +14,7 @@ from cleanup.engine.spans import decode_spans, finding_hash, place_of, value_has
 from cleanup.engine.verdicts import Change, Outcome, Verdict
 from cleanup.errors import DigestDiffers
 from cleanup.links.spans import Span
+from cleanup.links.words import Words
 from cleanup.vocabulary import Decision
 
 _AGAIN: Final = "a decision in review does not carry over to a text that was edited since"
@@ -22,8 +23,9 @@ _AGAIN: Final = "a decision in review does not carry over to a text that was edi
 class ApplyJudge:
     """Judges findings of one leaf."""
 
-    def __init__(self, matcher: Matcher, target: Target) -> None:
+    def __init__(self, matcher: Matcher, target: Target, words: Words) -> None:
         self._matcher = matcher
+        self._words = words
         self._table = target.table
         self._leaf_name = target.leaf.full_name
         self._columns = {column.number: column for column in target.table.columns}
@@ -36,7 +38,7 @@ class ApplyJudge:
                 f"the finding of {place_of(self._leaf_name, column.name, item.key)} is not the one that was signed",
                 hint="the ledger was tampered with: keep it as evidence, and make a new plan.",
             )
-        spans = decode_spans(item.spans)
+        spans = decode_spans(item.spans, self._words)
         if row.scope is Scope.EXEMPT:
             return _left(Outcome.EXEMPT_NOW, spans)
         if row.scope is not Scope.HISTORICAL:
@@ -52,7 +54,7 @@ class ApplyJudge:
 
     def span_count(self, item: Finding) -> int:
         """How many spans of the finding the plan changes."""
-        return sum(span.decision.changes_text for span in decode_spans(item.spans))
+        return sum(span.decision.changes_text for span in decode_spans(item.spans, self._words))
 
     def _judge_edited(self, column: TextColumn, text: str, hash_before: bytes, planned: Sequence[Span]) -> Verdict:
         (recognition,) = self._matcher.find([(column, text)])

@@ -37,6 +37,7 @@ from cleanup.engine.run_lane import Items, RunLane, RunPlace
 from cleanup.engine.run_marks import tell_mark
 from cleanup.errors import CanaryReached, DriftTooHigh, PlanAlreadyApplied
 from cleanup.event_catalogue import Event
+from cleanup.links.words import Words
 from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup apply"
@@ -66,7 +67,7 @@ class _Findings:
 
     def judge_for(self, connection: Connection, target: Target, items: Sequence[Finding]) -> ApplyJudge:
         del items
-        return ApplyJudge(self._matcher.resolving(resolver_within(self._job, connection)), target)
+        return ApplyJudge(self._matcher.resolving(resolver_within(self._job, connection)), target, self._place.words)
 
 
 def apply_plan(
@@ -144,7 +145,7 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
     if not resume_run(connection, run_id):
         # Another job has ended it since we looked.
         _require_open(get_run(connection, run_id))
-    return RunPlace(run_id, plan_id, None, targets, fingerprints, job.config.pace)
+    return RunPlace(run_id, plan_id, Words(plan.words), None, targets, fingerprints, job.config.pace)
 
 
 def _report_drift(connection: Connection, plan_id: int, run_id: int, drift: DriftSample) -> None:

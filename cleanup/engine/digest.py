@@ -28,6 +28,7 @@ def compute_digests(plan: Plan, leaves: Sequence[PlanLeaf], finding_hashes: Iter
         _canonical(
             {
                 "policy": plan.policy_digest.hex(),
+                "words": plan.words,
                 "matcher_version": plan.matcher_version,
                 "cutover": plan.cutover.isoformat(),
                 "settings": plan.settings,

@@ -33,7 +33,10 @@ from cleanup.links import MATCHER_VERSION
 
 _NEW_PLAN: Final = "make a new plan and have it approved."
 _TAMPERED: Final = "the ledger was changed behind the plan's back: keep it as evidence, and make a new plan."
-_NONE_CHANGED: Final = "each of them is what its own hash says, so some are missing, added or replaced whole"
+_NONE_CHANGED: Final = (
+    "each of them is what its own hash says, so some are missing, added or replaced whole, "
+    "or the plan itself was changed"
+)
 _NAMED: Final = 5
 
 

@@ -19,6 +19,7 @@ from cleanup.errors import ConfigInvalid, TableUnknown
 from cleanup.links import MATCHER_VERSION
 from cleanup.links.link_rows import rule_of
 from cleanup.links.policy import Policy
+from cleanup.links.words import policy_words
 from cleanup.vocabulary import ColumnFormat
 
 
@@ -98,6 +99,7 @@ def basis_of(connection: Connection, job: Job, base_plan_id: int | None) -> Plan
         policy_name=job.policy.name,
         policy_version=job.policy.version,
         policy_digest=job.policy.digest,
+        words=policy_words(job.policy),
         cutover=job.policy.cutover,
         settings=job.config.result_settings(),
         database_identity=database_identity(connection),

@@ -85,7 +85,7 @@ def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> Pl
     planned = plan_leaves(connection, plan_id)
     targets = targets_of(tables, planned, plan.cutover)
     fingerprints = {leaf.leaf_number: leaf.fingerprint for leaf in planned}
-    return PlanOrder(job, plan_id, plan.since_xmin, plan.first_lsn, swept, targets, fingerprints)
+    return PlanOrder(job, plan_id, plan.words, plan.since_xmin, plan.first_lsn, swept, targets, fingerprints)
 
 
 def _open_base(connection: Connection, job: Job, base_plan_id: int) -> frozenset[int]:

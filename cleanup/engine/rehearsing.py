@@ -37,6 +37,7 @@ from cleanup.engine.pace import BatchSize, batch_limits, rest_seconds
 from cleanup.engine.verdicts import Outcome
 from cleanup.errors import PlanAlreadyApplied
 from cleanup.event_catalogue import Event
+from cleanup.links.words import Words
 from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup apply --rehearse"
@@ -104,6 +105,7 @@ class Rehearsal:
 class _Stage:
     job: Job
     plan_id: int
+    words: Words
     digest: str
     planned: int
     targets: dict[int, Target]
@@ -141,7 +143,8 @@ def _set_up(connection: Connection, job: Job, plan_id: int) -> _Stage:
     require_writable(connection, job)
     require_signed_findings(connection, plan)
     planned = actionable_findings(connection, plan_id)
-    return _Stage(job, plan_id, digest.hex(), planned, targets, fingerprints, rehearsal_chunks(connection, plan_id))
+    chunks = rehearsal_chunks(connection, plan_id)
+    return _Stage(job, plan_id, Words(plan.words), digest.hex(), planned, targets, fingerprints, chunks)
 
 
 def _record(database: Database, rehearsal: Rehearsal) -> None:
@@ -237,7 +240,7 @@ class _Rehearser:
         def attempt(connection: Connection) -> tuple[Settlement, RehearsalSession]:
             nonlocal started
             started = time.monotonic()
-            judge = ApplyJudge(self._matcher.resolving(resolver_within(stage.job, connection)), target)
+            judge = ApplyJudge(self._matcher.resolving(resolver_within(stage.job, connection)), target, stage.words)
             batch = Batch(place, target, stage.fingerprints[chunk.leaf_number], judge, rows_of(items))
             with RehearsalSession(connection, target, covered, batch_limits(self._pace)) as session:
                 settled = (

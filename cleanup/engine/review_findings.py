@@ -14,6 +14,7 @@ from cleanup.engine.review_waiting import Waiting
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.engine.spans import encode_spans, finding_hash
 from cleanup.links.spans import Recognition, Span
+from cleanup.links.words import Words
 from cleanup.vocabulary import Decision
 
 
@@ -44,7 +45,7 @@ class DecidedFinding:
 
 
 def decide_findings(
-    page: Sequence[tuple[Waiting, Sequence[Decided]]], redacting: Matcher, problems: Problems
+    page: Sequence[tuple[Waiting, Sequence[Decided]]], redacting: Matcher, words: Words, problems: Problems
 ) -> list[DecidedFinding]:
     """The findings of a page with their decisions; each waiting one has its text.
 
@@ -53,12 +54,12 @@ def decide_findings(
     """
     columns = [(decided[0].awaiting.column, waiting.text or "") for waiting, decided in page]
     found = redacting.find(columns)
-    results = (_decide(*one, recognition, problems) for one, recognition in zip(page, found, strict=True))
+    results = (_decide(*one, recognition, words, problems) for one, recognition in zip(page, found, strict=True))
     return [result for result in results if result is not None]
 
 
 def _decide(
-    waiting: Waiting, decided: Sequence[Decided], by_policy: Recognition, problems: Problems
+    waiting: Waiting, decided: Sequence[Decided], by_policy: Recognition, words: Words, problems: Problems
 ) -> DecidedFinding | None:
     spans = list(waiting.spans)
     replacements = {(span.start, span.end): span for span in by_policy.spans if span.decision is Decision.REDACT}
@@ -77,11 +78,11 @@ def _decide(
         named = _named(decided[0].awaiting)
         problems.add(f"{named}: the result would not fit its column ({refusal})", *(one.line for one in decided))
         return None
-    return _decided_finding(waiting, tuple(spans), refusal, decided)
+    return _decided_finding(waiting, tuple(spans), refusal, decided, words)
 
 
 def _decided_finding(
-    waiting: Waiting, spans: tuple[Span, ...], refusal: str | None, decided: Sequence[Decided]
+    waiting: Waiting, spans: tuple[Span, ...], refusal: str | None, decided: Sequence[Decided], words: Words
 ) -> DecidedFinding:
     before, column = waiting.finding, decided[0].awaiting.column
     changes = any(span.decision.changes_text for span in spans)
@@ -89,7 +90,7 @@ def _decided_finding(
         before,
         refusal=refusal,
         actionable=refusal is None and before.scope == Scope.HISTORICAL.stored and changes,
-        spans=encode_spans(spans),
+        spans=encode_spans(spans, words),
     )
     after = replace(unsigned, finding_hash=finding_hash(waiting.target.table.name, column.name, unsigned))
     decisions = tuple(

@@ -19,6 +19,7 @@ from cleanup.engine.job import Job, describe_tables
 from cleanup.engine.review_decisions import AwaitingSpan, awaiting_spans
 from cleanup.engine.spans import decode_spans, value_hash
 from cleanup.links.spans import Span
+from cleanup.links.words import Words
 
 _PAGE: Final = 1_000
 
@@ -67,6 +68,7 @@ def _page(connection: Connection, reviewed: ReviewedPlan, after_number: int) -> 
     if not findings:
         return None
     page: list[Waiting] = []
+    words = Words(reviewed.plan.words)
     for leaf_number, group in groupby(findings, key=lambda finding: finding.leaf_number):
         target, on_leaf = reviewed.targets[leaf_number], list(group)
         present = present_rows(connection, target, [finding.key for finding in on_leaf])
@@ -74,7 +76,7 @@ def _page(connection: Connection, reviewed: ReviewedPlan, after_number: int) -> 
             row = present.get(finding.key)
             text = row.texts[finding.column_number] if row is not None else None
             planned = text is not None and value_hash(text) == finding.value_hash
-            spans = decode_spans(finding.spans)
+            spans = decode_spans(finding.spans, words)
             awaiting = tuple(awaiting_spans(finding, spans, target))
             page.append(Waiting(target, finding, spans, awaiting, text if planned else None))
     return findings[-1].finding_number, [one for one in page if one.awaiting]

@@ -27,6 +27,7 @@ from cleanup.engine.run_lane import RunLane, RunPlace
 from cleanup.engine.run_marks import tell_mark
 from cleanup.errors import RollbackDiffers
 from cleanup.event_catalogue import Event
+from cleanup.links.words import Words
 from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup rollback"
@@ -82,7 +83,15 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int, selecti
     else:
         _require_same_part(get_run(connection, run_id), selection)
     resume_run(connection, run_id)
-    place = RunPlace(run_id, source.plan.plan_id, source_run_id, source.targets, source.fingerprints, job.config.pace)
+    place = RunPlace(
+        run_id,
+        source.plan.plan_id,
+        Words(source.plan.words),
+        source_run_id,
+        source.targets,
+        source.fingerprints,
+        job.config.pace,
+    )
     return _Order(job.dsn, place, SourceLog(source_run_id, source.plan.plan_id, selection, run_id))
 
 

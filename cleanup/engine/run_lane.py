@@ -30,6 +30,7 @@ from cleanup.engine.lanes import IDLE_SECONDS, RENEW_AFTER, Stop
 from cleanup.engine.pace import BatchSize, batch_limits, rest_seconds
 from cleanup.engine.verdicts import Judge, SomeItem
 from cleanup.event_catalogue import Event
+from cleanup.links.words import Words
 from cleanup.log import bound, tell
 
 # How many items a lane reads ahead, outside of any batch.
@@ -62,6 +63,7 @@ class RunPlace:
 
     run_id: int
     plan_id: int
+    words: Words
     source_run_id: int | None
     targets: dict[int, Target]
     fingerprints: dict[int, Fingerprint]

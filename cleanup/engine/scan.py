@@ -15,6 +15,7 @@ from cleanup.engine.scan_counts import ScanCounts, SpanClass
 from cleanup.engine.spans import encode_spans, finding_hash, value_hash
 from cleanup.links.prefilter import Prefilter
 from cleanup.links.spans import Recognition, Span
+from cleanup.links.words import Words
 
 # A chunk is read and matched in pieces of about this size, so that long posts do not swell a lane's memory.
 PIECE_BYTES: Final = 2 * 1024 * 1024
@@ -23,10 +24,11 @@ PIECE_BYTES: Final = 2 * 1024 * 1024
 class Scanner:
     """Turns the raw rows of one leaf into findings, without knowing where they come from."""
 
-    def __init__(self, matcher: Matcher, prefilter: Prefilter, target: Target) -> None:
+    def __init__(self, matcher: Matcher, prefilter: Prefilter, target: Target, words: Words) -> None:
         self._matcher = matcher
         self._prefilter = prefilter
         self._target = target
+        self._words = words
         self._key_columns = len(target.table.key)
         self._has_link_rows = any(column.link_rows is not None for column in target.table.columns)
 
@@ -108,7 +110,7 @@ class Scanner:
             author=row.author,
             value_hash=value_hash(text),
             finding_hash=b"",
-            spans=encode_spans(recognition.spans),
+            spans=encode_spans(recognition.spans, self._words),
         )
         return finding.sign(finding_hash(self._target.table.name, column.name, finding))
 

@@ -4,15 +4,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
-from cleanup.compact_json import compact_json
 from cleanup.db.change_log import NULL_HASH
 from cleanup.db.findings import Finding
 from cleanup.db.keys import spell_key
 from cleanup.links.explain import visible
 from cleanup.links.spans import Span
+from cleanup.links.words import Words
 from cleanup.vocabulary import Decision
 
 FINDING_HASH_BYTES: Final = 8
@@ -22,35 +21,26 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _DECISIONS: Final = {decision.value: decision for decision in Decision}
 
 
-def encode_spans(spans: Sequence[Span]) -> str:
+def encode_spans(spans: Sequence[Span], words: Words) -> str:
     """The compact JSON of a finding's spans; equal spans give an equal text."""
-    return f"[{','.join([_encoded(span) for span in spans])}]"
+    return f"[{','.join([_encoded(span, words) for span in spans])}]"
 
 
-def _encoded(span: Span) -> str:
-    words = (span.platform, span.kind, span.decision.value, span.reason, span.host, span.replacement)
-    is_short = len(span.host) + len(span.replacement or "") <= _REMEMBERED_CHARACTERS
-    said = _remembered(words) if is_short else _said(words)
-    children = f",{encode_spans(span.children)}" if span.children else ""
-    return f"[{span.start},{span.end},{said}{children}]"
+def _encoded(span: Span, words: Words) -> str:
+    texts = (span.platform, span.kind, span.decision.value, span.reason, span.host, span.replacement)
+    children = f",{encode_spans(span.children, words)}" if span.children else ""
+    return f"[{span.start},{span.end},{','.join(map(words.spell, texts))}{children}]"
 
 
-def _said(words: tuple[str | None, ...]) -> str:
-    return ",".join(map(compact_json, words))
-
-
-# Of many links the same is said, wherever they stand. A text of a post that is as long as it likes is not kept.
-_REMEMBERED_CHARACTERS: Final = 256
-_remembered: Final = lru_cache(maxsize=4_096)(_said)
-
-
-def decode_spans(text: str) -> tuple[Span, ...]:
+def decode_spans(text: str, words: Words) -> tuple[Span, ...]:
     """The spans of a finding."""
-    return tuple([_decoded(stored) for stored in json.loads(text)])
+    return tuple([_decoded(stored, words) for stored in json.loads(text)])
 
 
-def _decoded(stored: Sequence[object]) -> Span:
-    start, end, platform, kind, decision, reason, host, replacement, *children = stored
+def _decoded(stored: Sequence[object], words: Words) -> Span:
+    start, end, *said = stored
+    platform, kind, decision, reason, host, replacement = map(words.read, said[:6])
+    children = said[6:]
     nested = children[0] if children else []
     assert isinstance(start, int)
     assert isinstance(end, int)
@@ -63,8 +53,8 @@ def _decoded(stored: Sequence[object]) -> Span:
         _DECISIONS[str(decision)],
         str(reason),
         str(host),
-        None if replacement is None else str(replacement),
-        tuple([_decoded(child) for child in nested]) if nested else (),
+        replacement,
+        tuple([_decoded(child, words) for child in nested]) if nested else (),
     )
 
 

@@ -18,6 +18,7 @@ from cleanup.engine.matching import Matcher
 from cleanup.engine.scan import PIECE_BYTES, Scanner
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.links.prefilter import Prefilter
+from cleanup.links.words import Words
 
 APPLICATION_NAME: Final = "cleanup verify"
 # A table, a column, and a key: a value, in whatever partition it stands.
@@ -108,7 +109,7 @@ class _Reader:
             since = self.extent.since_xmin if target.leaf.oid in self.extent.planned_leaves else None
             counts = ScanCounts()
             pieces = copy_pieces(connection, target.scan(KeyRange(), since), PIECE_BYTES)
-            for findings in Scanner(self.matcher, self.prefilter, target).findings(pieces, counts):
+            for findings in Scanner(self.matcher, self.prefilter, target, Words()).findings(pieces, counts):
                 _note(sweep, target, findings, self.extent.known)
                 self.on_rows(rows_before + sweep.rows_read + counts.rows)
             sweep.rows_read += counts.rows

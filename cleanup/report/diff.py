@@ -18,6 +18,7 @@ from cleanup.engine.archive_text import csv_line
 from cleanup.engine.job import Job
 from cleanup.engine.spans import decode_spans
 from cleanup.links.spans import Span
+from cleanup.links.words import Words
 from cleanup.report.as_csv import cell
 from cleanup.report.samples import CONTEXT_CHARACTERS, TextState
 from cleanup.report.sign_off import open_targets
@@ -35,6 +36,7 @@ _COLUMNS: Final = (
 @dataclass(frozen=True, slots=True)
 class _Source:
     plan_id: int
+    words: Words
     names: Names
     targets: dict[int, Target]
 
@@ -66,12 +68,13 @@ def _open(connection: Connection, plan_id: int, job: Job | None) -> _Source:
         if column.table_name == leaf.table_name
     }
     targets, _ = open_targets(connection, plan, job)
-    return _Source(plan_id, names, targets)
+    return _Source(plan_id, Words(plan.words), names, targets)
 
 
 @dataclass(frozen=True, slots=True)
 class _Record:
     finding: Finding
+    spans: tuple[Span, ...]
     place: tuple[str, str, str]
     state: TextState
     text: str
@@ -102,7 +105,8 @@ def _page(connection: Connection, source: _Source, after: int) -> list[_Record]:
             text = row.texts[finding.column_number] if row is not None else None
             state = TextState.of(finding, text, was_read=target is not None, is_there=row is not None)
             place = source.names[finding.leaf_number, finding.column_number]
-            records.append(_Record(finding, place, state, (text or "") if state is TextState.AS_PLANNED else ""))
+            shown = (text or "") if state is TextState.AS_PLANNED else ""
+            records.append(_Record(finding, decode_spans(finding.spans, source.words), place, state, shown))
     return records
 
 
@@ -143,7 +147,7 @@ def _link(record: _Record, span: Span) -> dict[str, object]:
 
 
 def _json(record: _Record) -> str:
-    links = [_link(record, span) for span in decode_spans(record.finding.spans)]
+    links = [_link(record, span) for span in record.spans]
     # In ASCII alone: whatever a post holds, a terminal that shows the file has nothing to obey.
     return json.dumps({**_head(record), "links": links}) + "\n"
 
@@ -152,7 +156,7 @@ def _csv(record: _Record) -> str:
     head = _head(record)
     head["key"] = json.dumps(head["key"], ensure_ascii=False)
     head["to_change"] = "yes" if record.finding.actionable else "no"
-    links = [_link(record, span) for span in decode_spans(record.finding.spans)]
+    links = [_link(record, span) for span in record.spans]
     return "".join(
         csv_line(cell(value) for value in (*head.values(), *link.values()))
         for link in links or [dict.fromkeys(_COLUMNS[11:])]

@@ -15,6 +15,7 @@ from cleanup.db.report_plan import Sampled
 from cleanup.db.targets import Target
 from cleanup.engine.spans import decode_spans, value_hash
 from cleanup.links.spans import Span
+from cleanup.links.words import Words
 
 CONTEXT_CHARACTERS: Final = 60
 LINK_CHARACTERS: Final = 400
@@ -101,7 +102,7 @@ def bounded(text: str) -> str:
 
 def read_samples(
     connection: Connection, targets: dict[int, Target], names: dict[tuple[int, int], tuple[str, str, str, str]],
-    sampled: Sequence[Sampled],
+    sampled: Sequence[Sampled], words: Words,
 ) -> tuple[Sample, ...]:  # fmt: skip
     """The samples with their texts; `names` are table, leaf, column and format by leaf and column number."""
     by_leaf: defaultdict[int, list[Sampled]] = defaultdict(list)
@@ -111,7 +112,7 @@ def read_samples(
         sample
         for leaf_number, group in sorted(by_leaf.items())
         for page in _pages(group)
-        for sample in _read_page(connection, targets.get(leaf_number), names, page)
+        for sample in _read_page(connection, targets.get(leaf_number), names, page, words)
     )
 
 
@@ -125,6 +126,7 @@ def _read_page(
     target: Target | None,
     names: dict[tuple[int, int], tuple[str, str, str, str]],
     page: list[Sampled],
+    words: Words,
 ) -> Iterator[Sample]:
     present = {}
     if target is not None:
@@ -134,12 +136,13 @@ def _read_page(
         row = present.get(finding.key)
         text = row.texts[finding.column_number] if row is not None else None
         state = TextState.of(finding, text, was_read=target is not None, is_there=row is not None)
-        yield _sample(one, names[finding.leaf_number, finding.column_number], state, text or "")
+        span = decode_spans(finding.spans, words)[one.span_number]
+        yield _sample(one, span, names[finding.leaf_number, finding.column_number], state, text or "")
 
 
-def _sample(one: Sampled, names: tuple[str, str, str, str], state: TextState, text: str) -> Sample:
+def _sample(one: Sampled, span: Span, names: tuple[str, str, str, str], state: TextState, text: str) -> Sample:
     table, leaf, column, column_format = names
-    finding, span = one.finding, decode_spans(one.finding.spans)[one.span_number]
+    finding = one.finding
     shown = excerpt(text, span) if state is TextState.AS_PLANNED else None
     # What the plan puts there is known in any case; it is shown only beside the text that it was planned for.
     changes = finding.actionable and span.decision.changes_text and span.replacement is not None

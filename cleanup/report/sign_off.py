@@ -24,6 +24,7 @@ from cleanup.engine.guards import require_here, require_same_settings
 from cleanup.engine.job import Job, describe_tables, targets_of
 from cleanup.errors import CleanupError
 from cleanup.links.policy import Policy
+from cleanup.links.words import Words
 from cleanup.report.forecast import forecast
 from cleanup.report.plan_details import COUNTS, LENGTHS, ColumnLine, PlanDetails, RuleLine, spreads_of
 from cleanup.report.plan_model import PlanReport, plan_report
@@ -115,7 +116,7 @@ def _with_samples(connection: Connection, order: ReportOrder, plan: Plan, detail
         if column.table_name == leaf.table_name
     }
     sampled = sampled_links(connection, plan.plan_id, order.samples, _SAMPLES)
-    samples = read_samples(connection, targets, names, sampled)
+    samples = read_samples(connection, targets, names, sampled, Words(plan.words))
     if len(samples) == _SAMPLES:
         missing = f"more than {_SAMPLES:,} links would have to be shown: give a smaller --samples"
     run_id = apply_run_of(connection, plan.plan_id)

@@ -22,6 +22,7 @@ CREATE TABLE cleanup.plan (
     policy_name       text NOT NULL,
     policy_version    text NOT NULL,
     policy_digest     bytea NOT NULL,
+    words             text[] NOT NULL,
     cutover           timestamptz NOT NULL,
     settings          jsonb NOT NULL,
     database_identity jsonb NOT NULL,
@@ -38,6 +39,7 @@ CREATE TABLE cleanup.plan (
     CHECK ((state = 'finished') = (finished_at IS NOT NULL))
 );
 COMMENT ON COLUMN cleanup.plan.first_xmin IS 'Every transaction that writes after the plan began has this number or a higher one.';
+COMMENT ON COLUMN cleanup.plan.words IS 'What its spans mostly say: a number in stored JSON stands for the word in that place, from 0 on.';
 COMMENT ON COLUMN cleanup.plan.settings IS 'The part of the job config that alters results; part of the digest.';
 
 -- The leaves a plan scans, in scan order: the table itself, or each partition.
@@ -105,7 +107,27 @@ COMMENT ON COLUMN cleanup.finding.finding_number IS 'Chunk number times 10^7 plu
 COMMENT ON COLUMN cleanup.finding.key IS 'JSON: the values of the key''s columns as texts, in the order of its index.';
 COMMENT ON COLUMN cleanup.finding.finding_hash IS 'First 8 bytes of a hash over all that the plan says of the value: names the
 finding that was changed. The digest of the plan is made of the whole hashes, computed anew.';
-COMMENT ON COLUMN cleanup.finding.spans IS 'JSON: [[start, end, platform, kind, decision, reason, host, replacement or null], ...], in code points.';
+COMMENT ON COLUMN cleanup.finding.spans IS 'JSON: [[start, end, platform, kind, decision, reason, host, replacement or null], ...], in code points; what is a
+word of the plan as its number. The view cleanup.span has it in plain text.';
+
+-- Every outermost span of every finding, in plain text.
+CREATE VIEW cleanup.span AS
+WITH word AS (
+    SELECT p.plan_id, w.word, to_jsonb(w.place - 1) AS number FROM cleanup.plan AS p CROSS JOIN LATERAL unnest(p.words)
+      WITH ORDINALITY AS w(word, place))
+SELECT f.plan_id, f.finding_number, s.place - 1 AS span_number, f.leaf_number, f.column_number, f.scope, f.actionable,
+       f.created_at, f.author, f.finding_hash, (s.span ->> 0)::bigint AS begins, (s.span ->> 1)::bigint AS ends,
+       coalesce(platform.word, s.span ->> 2) AS platform, coalesce(kind.word, s.span ->> 3) AS kind,
+       coalesce(decision.word, s.span ->> 4) AS decision, coalesce(reason.word, s.span ->> 5) AS reason,
+       coalesce(host.word, s.span ->> 6) AS host, coalesce(replacement.word, s.span ->> 7) AS replacement
+  FROM cleanup.finding AS f
+ CROSS JOIN LATERAL jsonb_array_elements(f.spans::jsonb) WITH ORDINALITY AS s(span, place)
+  LEFT JOIN word AS platform ON platform.plan_id = f.plan_id AND platform.number = s.span -> 2
+  LEFT JOIN word AS kind ON kind.plan_id = f.plan_id AND kind.number = s.span -> 3
+  LEFT JOIN word AS decision ON decision.plan_id = f.plan_id AND decision.number = s.span -> 4
+  LEFT JOIN word AS reason ON reason.plan_id = f.plan_id AND reason.number = s.span -> 5
+  LEFT JOIN word AS host ON host.plan_id = f.plan_id AND host.number = s.span -> 6
+  LEFT JOIN word AS replacement ON replacement.plan_id = f.plan_id AND replacement.number = s.span -> 7;
 
 CREATE TABLE cleanup.approval (
     approval_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -44,10 +44,10 @@ REVOKE EXECUTE ON FUNCTION cleanup.add_log_partition(bigint) FROM PUBLIC;
 -- with its owner's rights, since nobody else may say any of that.
 CREATE FUNCTION cleanup.derive_plan(of_plan bigint) RETURNS bigint LANGUAGE sql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO cleanup.plan (base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover,
-                              settings, database_identity, first_xmin, first_lsn, since_xmin, planned_by, started_at)
-    SELECT p.base_plan_id, p.code_version, p.matcher_version, p.policy_name, p.policy_version, p.policy_digest, p.cutover,
-           p.settings, p.database_identity, p.first_xmin, p.first_lsn, p.since_xmin, p.planned_by, p.started_at
+    INSERT INTO cleanup.plan (base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, words,
+                              cutover, settings, database_identity, first_xmin, first_lsn, since_xmin, planned_by, started_at)
+    SELECT p.base_plan_id, p.code_version, p.matcher_version, p.policy_name, p.policy_version, p.policy_digest, p.words,
+           p.cutover, p.settings, p.database_identity, p.first_xmin, p.first_lsn, p.since_xmin, p.planned_by, p.started_at
       FROM cleanup.plan AS p WHERE p.plan_id = of_plan
     RETURNING plan_id
 $$;

@@ -1,9 +1,9 @@
 -- name: create
 -- A plan knows everything that its result depends on; the snapshot's xmin is where its closing sweep starts.
-INSERT INTO cleanup.plan (base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover,
-                          settings, database_identity, first_xmin, first_lsn, since_xmin)
+INSERT INTO cleanup.plan (base_plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, words,
+                          cutover, settings, database_identity, first_xmin, first_lsn, since_xmin)
 VALUES (%(base_plan_id)s, %(code_version)s, %(matcher_version)s, %(policy_name)s, %(policy_version)s, %(policy_digest)s,
-        %(cutover)s, %(settings)s, %(database_identity)s, pg_snapshot_xmin(pg_current_snapshot()), pg_current_wal_insert_lsn(),
+        %(words)s, %(cutover)s, %(settings)s, %(database_identity)s, pg_snapshot_xmin(pg_current_snapshot()), pg_current_wal_insert_lsn(),
         (SELECT b.first_xmin FROM cleanup.plan AS b WHERE b.plan_id = %(base_plan_id)s))
 RETURNING plan_id;
 
@@ -39,7 +39,7 @@ UPDATE cleanup.plan SET state = 'abandoned' WHERE state = 'scanning' AND plan_id
 
 -- name: get
 -- One plan, whole.
-SELECT plan_id, base_plan_id, state, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover,
+SELECT plan_id, base_plan_id, state, code_version, matcher_version, policy_name, policy_version, policy_digest, words, cutover,
        settings, database_identity, first_xmin::text, first_lsn::text, since_xmin::text, planned_by, started_at, finished_at,
        findings_digest, digest
   FROM cleanup.plan WHERE plan_id = %(plan_id)s;
@@ -62,7 +62,7 @@ UPDATE cleanup.plan
 
 -- name: all
 -- Every plan, newest first, for status.
-SELECT plan_id, base_plan_id, state, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover,
+SELECT plan_id, base_plan_id, state, code_version, matcher_version, policy_name, policy_version, policy_digest, words, cutover,
        settings, database_identity, first_xmin::text, first_lsn::text, since_xmin::text, planned_by, started_at, finished_at,
        findings_digest, digest
   FROM cleanup.plan ORDER BY plan_id DESC;

@@ -8,13 +8,13 @@ SELECT l.leaf_name, coalesce(p.rows, 0), coalesce(p.values, 0), coalesce(p.log_b
   LEFT JOIN LATERAL (SELECT count(*)::bigint AS indexes, coalesce(sum(pg_relation_size(i.indexrelid)), 0)::bigint AS bytes
                        FROM pg_index AS i WHERE i.indrelid = r.oid) AS x ON true
   LEFT JOIN LATERAL (SELECT count(DISTINCT f.key)::bigint AS rows, count(*)::bigint AS values,
-                            sum(%(log_row_bytes)s + s.bytes)::bigint AS log_bytes
+                            count(*) * %(log_row_bytes)s + coalesce(sum(s.bytes), 0)::bigint AS log_bytes
                        FROM cleanup.finding AS f
-                      CROSS JOIN LATERAL (
-                            SELECT coalesce(sum((e.span ->> 1)::bigint - (e.span ->> 0)::bigint + octet_length(e.span ->> 7)
-                                                + %(log_link_bytes)s), 0) AS bytes
-                              FROM jsonb_array_elements(f.spans::jsonb) AS e(span)
-                             WHERE e.span ->> 4 IN ('redact', 'rewrite')) AS s
+                       LEFT JOIN (SELECT e.finding_number, sum(e.ends - e.begins + octet_length(e.replacement)
+                                                               + %(log_link_bytes)s) AS bytes
+                                    FROM cleanup.span AS e
+                                   WHERE e.plan_id = %(plan_id)s AND e.decision IN ('redact', 'rewrite')
+                                   GROUP BY 1) AS s ON s.finding_number = f.finding_number
                       WHERE f.plan_id = l.plan_id AND f.leaf_number = l.leaf_number AND f.actionable) AS p ON true
  WHERE l.plan_id = %(plan_id)s ORDER BY l.leaf_number;
 

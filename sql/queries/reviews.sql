@@ -1,11 +1,12 @@
 -- name: awaiting
--- Findings with a span that the policy leaves to a person, by number. The pattern finds a few too many: a decision is told
--- from a host or a reason of that name when the spans are read.
+-- Findings with a span that the policy leaves to a person, by number.
 SELECT f.finding_number, f.leaf_number, f.column_number, f.scope, f.actionable, f.refusal, f.key, f.created_at, f.author,
        f.value_hash, f.finding_hash, f.spans
   FROM cleanup.finding AS f
  WHERE f.plan_id = %(plan_id)s AND f.finding_number > %(after_number)s AND f.scope = 'historical'
-   AND f.spans LIKE '%%"review"%%'
+   AND EXISTS (SELECT FROM jsonb_array_elements(f.spans::jsonb) AS s(span)
+                WHERE s.span -> 4 = (SELECT to_jsonb(array_position(p.words, 'review') - 1)
+                                       FROM cleanup.plan AS p WHERE p.plan_id = %(plan_id)s))
  ORDER BY f.finding_number LIMIT %(findings)s;
 
 -- name: of_file

@@ -343,22 +343,30 @@ CHANGES = {
     ),
     # The last finding: whoever looks only as he writes has written the others by then.
     "spans tampered with": Change(
-        "UPDATE cleanup.finding SET spans = replace(spans, '链接', 'link') WHERE plan_id = 1 AND key = '[\"20\"]'",
+        "UPDATE cleanup.finding SET spans = replace(spans, '[[', '[[1') WHERE plan_id = 1 AND key = '[\"20\"]'",
         RESTORED,
         "CLN-105",
         ("the findings of plan 1 make the digest", ": public.post.body 20\n"),
     ),
     "spans of a partition tampered with": Change(
-        "UPDATE cleanup.finding SET spans = replace(spans, '链接', 'link') WHERE plan_id = 1 AND key LIKE '[\"20\",%'",
+        "UPDATE cleanup.finding SET spans = replace(spans, '[[', '[[1') WHERE plan_id = 1 AND key LIKE '[\"20\",%'",
         RESTORED,
         "CLN-105",
         ("the findings of plan 1 make the digest", ": public.archive_2020.body (20, 2020-01-01 00:00:00+00)\n"),
     ),
     "all spans tampered with": Change(
-        "UPDATE cleanup.finding SET spans = replace(spans, '链接', 'link') WHERE plan_id = 1",
+        "UPDATE cleanup.finding SET spans = replace(spans, '[[', '[[1') WHERE plan_id = 1",
         RESTORED,
         "CLN-105",
         ("the findings of plan 1 make the digest", ": public.", "; public.", "; and 35 more\n"),
+    ),
+    "words tampered with": Change(
+        "ALTER TABLE cleanup.plan DISABLE TRIGGER written_once;"
+        "UPDATE cleanup.plan SET words = array_replace(words, '[链接已移除]', 'link') WHERE plan_id = 1",
+        "UPDATE cleanup.plan SET words = array_replace(words, 'link', '[链接已移除]') WHERE plan_id = 1;"
+        "ALTER TABLE cleanup.plan ENABLE TRIGGER written_once",
+        "CLN-105",
+        ("the findings of plan 1 make the digest", "or the plan itself was changed"),
     ),
     "hash tampered with": Change(
         "UPDATE cleanup.finding SET finding_hash = sha256(finding_hash) WHERE plan_id = 1 AND key = '[\"20\"]'",

@@ -17,10 +17,14 @@ from tests.integration.jobs import LINK, PLACEHOLDER, Job, Report
 from tests.integration.report_posts import FORMULA, planned
 
 ROWS: Final = 1_500
+# Each span with its words in plain text, by other means than the ledger's own view.
 _EXPLODED: Final = """
-    FROM cleanup.finding AS f, LATERAL jsonb_array_elements(f.spans::jsonb) AS s(span),
+    FROM cleanup.finding AS f, cleanup.plan AS p, LATERAL jsonb_array_elements(f.spans::jsonb) AS coded(span),
+         LATERAL (SELECT jsonb_agg(CASE WHEN place > 2 AND jsonb_typeof(part) = 'number'
+                                        THEN to_jsonb(p.words[part::int + 1]) ELSE part END ORDER BY place) AS span
+                    FROM jsonb_array_elements(coded.span) WITH ORDINALITY AS e(part, place)) AS s,
          cleanup.plan_leaf AS l, cleanup.plan_column AS c
-   WHERE l.plan_id = f.plan_id AND l.leaf_number = f.leaf_number
+   WHERE p.plan_id = f.plan_id AND l.plan_id = f.plan_id AND l.leaf_number = f.leaf_number
      AND c.plan_id = f.plan_id AND c.table_name = l.table_name AND c.column_number = f.column_number"""
 
 

@@ -17,6 +17,7 @@ from cleanup.engine.verdicts import Outcome
 from cleanup.errors import DigestDiffers
 from cleanup.links.finder import Finder
 from cleanup.links.policy import Policy, load_policy
+from cleanup.links.words import Words
 from cleanup.resources import config_directory
 from cleanup.vocabulary import ColumnFormat
 
@@ -39,6 +40,9 @@ TABLE = Table(
     leaves=(Leaf(1, "public", "note", 0),),
 )
 
+# As of another policy: some of what is said is a word, and some is not.
+WORDS = Words(["keep", "redact", "taobao", "[链接已移除]"])
+
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
@@ -52,14 +56,16 @@ def finder(policy: Policy) -> Finder:
 
 @pytest.fixture(scope="module")
 def judge(policy: Policy) -> ApplyJudge:
-    return ApplyJudge(Matcher(policy, None), Target(TABLE, TABLE.leaves[0], 1, datetime(2021, 8, 1, 16, tzinfo=UTC)))
+    return ApplyJudge(
+        Matcher(policy, None), Target(TABLE, TABLE.leaves[0], 1, datetime(2021, 8, 1, 16, tzinfo=UTC)), WORDS
+    )
 
 
 @pytest.fixture(scope="module")
 def finding(finder: Finder) -> Finding:
     spans = finder.find(TEXT, ColumnFormat.TEXT).spans
     unsigned = Finding(
-        1, 1, 0, "historical", True, None, ("1",), None, None, value_hash(TEXT), b"", encode_spans(spans)
+        1, 1, 0, "historical", True, None, ("1",), None, None, value_hash(TEXT), b"", encode_spans(spans, WORDS)
     )
     return replace(unsigned, finding_hash=finding_hash("public.note", "body", unsigned))
 

@@ -18,6 +18,7 @@ from cleanup.engine.pace import BatchSize
 from cleanup.engine.scan_counts import ScanCounts
 from cleanup.engine.spans import decode_spans, encode_spans
 from cleanup.links.spans import Span
+from cleanup.links.words import Words
 from cleanup.report.as_text import shown, table_lines
 from cleanup.vocabulary import Decision
 
@@ -52,7 +53,9 @@ spans = st.builds(
 
 @given(st.lists(spans, max_size=5))
 def test_spans_come_back_as_they_were_stored(found: list[Span]) -> None:
-    assert decode_spans(encode_spans(found)) == tuple(found)
+    texts = {span.reason for span in found} | {span.replacement for span in found if span.replacement is not None}
+    for words in (Words(), Words(sorted(texts)[::2]), Words(["keep", "7", "null", *sorted(texts)])):
+        assert decode_spans(encode_spans(found, words), words) == tuple(found)
 
 
 keys = st.lists(texts, min_size=1, max_size=3).map(tuple)
