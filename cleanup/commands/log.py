@@ -14,6 +14,7 @@ from cleanup.db.change_log import LogRow, Place, places
 from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.ledger import require_ledger
+from cleanup.db.plans import get_plan
 from cleanup.db.purges import require_log
 from cleanup.db.runs import get_run
 from cleanup.engine.archive import restore_log
@@ -24,9 +25,11 @@ from cleanup.engine.conflicts import ConflictCase, conflicts_of
 from cleanup.engine.job import Job
 from cleanup.engine.log_stream import stream_log
 from cleanup.errors import UsageInvalid
+from cleanup.links.edits import EditMismatch
+from cleanup.links.logged_edits import plain_edits
+from cleanup.links.words import Words
 from cleanup.report.as_text import shown
 
-Names: TypeAlias = Mapping[tuple[int, int], Place]
 Record: TypeAlias = dict[str, object]
 Render: TypeAlias = Callable[[tuple[str, ...], Iterator[Record]], Iterator[str]]
 
@@ -48,11 +51,19 @@ _KEY_FIELDS: Final = ("table", "key", "author")
 
 
 @dataclass(frozen=True, slots=True)
+class _Names:
+    """What the numbers in a log stand for: places by leaf and column, and the words of the plan."""
+
+    places: Mapping[tuple[int, int], Place]
+    words: Words
+
+
+@dataclass(frozen=True, slots=True)
 class _Order:
     """What is to be printed: every logged value, or every changed row once."""
 
     fields: tuple[str, ...]
-    records: Callable[[Iterable[LogRow], Names], Iterator[Record]]
+    records: Callable[[Iterable[LogRow], _Names], Iterator[Record]]
 
 
 @click.command("log")
@@ -155,16 +166,16 @@ def _print(database: Database, run_id: int, order: _Order, render: Render) -> No
         click.echo(line)
 
 
-def _names(connection: Connection, run_id: int) -> Names:
+def _names(connection: Connection, run_id: int) -> _Names:
     require_ledger(connection)
     run = get_run(connection, run_id)
     require_log(connection, run_id)
-    return places(connection, run.plan_id)
+    return _Names(places(connection, run.plan_id), Words(get_plan(connection, run.plan_id).words))
 
 
-def _records(rows: Iterable[LogRow], names: Names) -> Iterator[Record]:
+def _records(rows: Iterable[LogRow], names: _Names) -> Iterator[Record]:
     for row in rows:
-        place = names[row.leaf_number, row.column_number]
+        place = names.places[row.leaf_number, row.column_number]
         values = (
             row.run_id,
             row.finding_number,
@@ -176,17 +187,25 @@ def _records(rows: Iterable[LogRow], names: Names) -> Iterator[Record]:
             row.author,
             row.hash_before.hex(),
             row.hash_after.hex(),
-            json.loads(row.edits),
+            _shown_edits(row, names.words),
             row.logged_at.isoformat(),
         )
         yield dict(zip(_FIELDS, values, strict=True))
 
 
-def _key_records(rows: Iterable[LogRow], names: Names) -> Iterator[Record]:
+def _shown_edits(row: LogRow, words: Words) -> object:
+    try:
+        return plain_edits(row.edits, words)
+    except EditMismatch:
+        # Not as it was written; `cleanup verify` says which rows are not.
+        return row.edits
+
+
+def _key_records(rows: Iterable[LogRow], names: _Names) -> Iterator[Record]:
     # The columns of a row are neighbours in the log.
     for (leaf_number, key), group in groupby(rows, key=lambda row: (row.leaf_number, row.key)):
         row = next(group)
-        table = names[leaf_number, row.column_number].table_name
+        table = names.places[leaf_number, row.column_number].table_name
         yield dict(zip(_KEY_FIELDS, (table, list(key), row.author), strict=True))
 
 

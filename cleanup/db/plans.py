@@ -1,6 +1,6 @@
 """Plans in the ledger: created once, gone on with after an interruption, finished with a digest."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import Enum
@@ -177,6 +177,12 @@ def plan_columns(connection: Connection, plan_id: int) -> list[PlanColumn]:
     """The plan's columns in the config's order."""
     with connection.cursor(row_factory=args_row(PlanColumn)) as cursor:
         return cursor.execute(statement("plans.columns"), {"plan_id": plan_id}).fetchall()
+
+
+def words_of_runs(connection: Connection, run_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """The words of the plans behind some runs."""
+    rows = connection.execute(statement("plans.words_of_runs"), {"run_ids": list(run_ids)}).fetchall()
+    return {int(run_id): tuple(words) for run_id, words in rows}
 
 
 def finish_plan(connection: Connection, plan_id: int, findings_digest: bytes, digest: bytes) -> None:

@@ -94,6 +94,7 @@ def encode_manifest(run: Run, plan: Plan, contents: Contents, maker: Signature) 
                 "policy_digest": _hex(plan.policy_digest),
                 "cutover": _instant(plan.cutover),
                 "matcher_version": plan.matcher_version,
+                "words": list(plan.words),
             },
         }
     )

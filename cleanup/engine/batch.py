@@ -26,6 +26,7 @@ from cleanup.engine.spans import value_hash
 from cleanup.engine.verdicts import Change, Judge, Outcome, SomeItem, Verdict
 from cleanup.errors import InvariantBroken, PlanStale
 from cleanup.links.edits import Edit, invert
+from cleanup.links.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class BatchPlace:
 
     run_id: int
     run_pass: int
+    words: Words
     last_pass: bool
 
 
@@ -92,7 +94,7 @@ class Batch(Generic[SomeItem]):
         self._planned = planned
         self._judge = judge
         self._rows = rows
-        self._log = LogWriter(place.run_id, place.run_pass)
+        self._log = LogWriter(place.run_id, place.run_pass, place.words)
 
     def run(self, session: BatchSession, *, one_by_one: bool) -> Settlement:
         """Do the batch and commit it; raise what the session raises, and PlanStale where the table has changed."""

@@ -16,6 +16,7 @@ from cleanup.engine.job import Job
 from cleanup.engine.rollback_source import open_source
 from cleanup.engine.verdicts import Conflict, ConflictReason
 from cleanup.links.logged_edits import decode_edits
+from cleanup.links.words import Words
 
 _AT_ONCE: Final = 500
 # A post may be of any size; a person reads its beginning.
@@ -36,9 +37,11 @@ class ConflictCase:
     text_now: str | None
 
 
-def cases_of(target: Target, row: LogRow, conflicts: Sequence[Conflict], text: str | None) -> Iterator[ConflictCase]:
-    """The cases of one value, given its log row and its text as it is now."""
-    edits = {edit.number: edit for edit in decode_edits(row.edits)}
+def cases_of(
+    target: Target, row: LogRow, conflicts: Sequence[Conflict], text: str | None, words: Words
+) -> Iterator[ConflictCase]:
+    """The cases of one value, given its log row, its text as it is now, and the words of the plan."""
+    edits = {edit.number: edit for edit in decode_edits(row.edits, words)}
     column = next(column for column in target.table.columns if column.number == row.column_number)
     for conflict in conflicts:
         edit = edits[conflict.link_number]
@@ -59,7 +62,8 @@ def conflicts_of(connection: Connection, job: Job, run_id: int) -> Iterator[Conf
     rollback = get_run(connection, run_id)
     if rollback.source_run_id is None:
         return
-    targets = open_source(connection, job, rollback.source_run_id, Selection()).targets
+    source = open_source(connection, job, rollback.source_run_id, Selection())
+    words = Words(source.plan.words)
     by_finding: defaultdict[int, list[Conflict]] = defaultdict(list)
     for finding_number, link_number, reason in link_conflicts(connection, run_id):
         by_finding[finding_number].append(Conflict(link_number, ConflictReason(reason)))
@@ -67,9 +71,9 @@ def conflicts_of(connection: Connection, job: Job, run_id: int) -> Iterator[Conf
     while page := list(islice(numbers, _AT_ONCE)):
         rows = conflicting_log(connection, rollback.source_run_id, page)
         for leaf_number, group in groupby(rows, key=lambda row: row.leaf_number):
-            target, logged = targets[leaf_number], list(group)
+            target, logged = source.targets[leaf_number], list(group)
             present = present_rows(connection, target, [row.key for row in logged])
             for row in logged:
                 found = present.get(row.key)
                 text = found.texts[row.column_number] if found else None
-                yield from cases_of(target, row, by_finding[row.finding_number], text)
+                yield from cases_of(target, row, by_finding[row.finding_number], text, words)

@@ -1,6 +1,6 @@
 """What our runs did to the links of one value since one of them changed it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,6 +9,7 @@ from cleanup.db.selection import Selection
 from cleanup.engine.verdicts import Outcome
 from cleanup.links.edits import Edit
 from cleanup.links.logged_edits import LoggedEdit, decode_logged
+from cleanup.links.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,14 @@ class WrittenLink:
 class LinkHistory:
     """The links of a log row, and which of our later runs wrote each of them last."""
 
-    def __init__(self, item: LogRow, later: Sequence[LogRow], family: frozenset[int]) -> None:
+    def __init__(
+        self, item: LogRow, later: Sequence[LogRow], family: frozenset[int], words: Mapping[int, Words]
+    ) -> None:
         self._item = item
         self._later = list(later)
         self._family = family
-        first = decode_logged(item.edits)
+        self._words = words
+        first = decode_logged(item.edits, words[item.run_id])
         self._first = {logged.edit.number: logged.edit for logged in first}
         self._last = {logged.edit.number: WrittenLink(item, logged) for logged in first}
         self._others_touched = False
@@ -94,7 +98,7 @@ class LinkHistory:
         if not self._is_kin(row):
             self._others_touched = True
             return
-        for logged in decode_logged(row.edits):
+        for logged in decode_logged(row.edits, self._words[row.run_id]):
             if logged.edit.number in self._last:
                 self._last[logged.edit.number] = WrittenLink(row, logged)
             else:

@@ -10,6 +10,7 @@ from cleanup.db.change_log import LogEntry
 from cleanup.engine.chain import CHAIN_START, SALT_BYTES, link, row_digest, rows_hash, spelled_instant
 from cleanup.engine.verdicts import Change, Outcome, SomeItem
 from cleanup.links.logged_edits import encode_edits
+from cleanup.links.words import Words
 
 Written: TypeAlias = tuple[SomeItem, Change, Outcome]
 
@@ -20,6 +21,7 @@ class LogWriter:
 
     run_id: int
     run_pass: int
+    words: Words
 
     def chained(self, written: Sequence[Written[SomeItem]], locked_at: datetime) -> tuple[list[LogEntry], bytes]:
         """The rows of what was written, and what the batch's head says of them."""
@@ -28,7 +30,7 @@ class LogWriter:
         chain, logged_at = CHAIN_START, str(spelled_instant(locked_at))
         for item, change, outcome in written:
             salt = secrets.token_bytes(SALT_BYTES)
-            edits = encode_edits(change.edits, change.after or "")
+            edits = encode_edits(change.edits, change.after or "", self.words)
             hashes = change.hash_before, change.hash_after
             digest = row_digest(
                 item,

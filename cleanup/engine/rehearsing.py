@@ -232,7 +232,7 @@ class _Rehearser:
         self, chunk: RunChunk, position: int, items: list[Finding], *, one_by_one: bool, refusal: str | None = None
     ) -> None:
         stage, target = self._stage, self._stage.targets[chunk.leaf_number]
-        place = BatchPlace(REHEARSAL_RUN, chunk.run_pass, last_pass=True)
+        place = BatchPlace(REHEARSAL_RUN, chunk.run_pass, stage.words, last_pass=True)
         through = items[-1].finding_number
         covered = BatchRange(REHEARSAL_RUN, stage.plan_id, None, chunk, position, through, 0, len(items), 0)
         started = time.monotonic()

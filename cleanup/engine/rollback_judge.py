@@ -19,6 +19,7 @@ from cleanup.engine.verdicts import Change, Conflict, ConflictReason, Outcome, V
 from cleanup.links.edits import Edit, EditMismatch, invert, shift, swap
 from cleanup.links.logged_edits import decode_edits
 from cleanup.links.placing import Unplaced, place_edits
+from cleanup.links.words import Words
 from cleanup.vocabulary import ColumnFormat
 
 _Places = dict[int, "Edit | ConflictReason"]
@@ -28,7 +29,7 @@ class RollbackJudge:
     """Judges log rows of the run that is undone.
 
     `later` has what runs of ours did to the same values since, by finding number, and `family` the runs of the same
-    plan: the rollbacks among them name the links by the same numbers.
+    plan: the rollbacks among them name the links by the same numbers. `words` are those of each of these runs.
     """
 
     def __init__(
@@ -37,11 +38,13 @@ class RollbackJudge:
         selection: Selection,
         later: Mapping[int, Sequence[LogRow]],
         family: frozenset[int],
+        words: Mapping[int, Words],
     ) -> None:
         self._columns = {column.number: column for column in columns}
         self._selection = selection
         self._later = later
         self._family = family
+        self._words = words
 
     def judge(self, item: LogRow, row: LockedRow) -> Verdict:
         """What becomes of the logged value, given the row as it is now."""
@@ -50,7 +53,7 @@ class RollbackJudge:
         later = self._later.get(item.finding_number, ())
         if not later and present == item.hash_after != item.hash_before:
             return self._undisturbed(item, text, present)
-        history = LinkHistory(item, later, self._family)
+        history = LinkHistory(item, later, self._family, self._words)
         wanted = history.wanted(self._selection)
         if present == item.hash_before:
             return Verdict(Outcome.ALREADY_RESTORED, spans={Outcome.ALREADY_RESTORED.value: len(wanted)})
@@ -60,7 +63,7 @@ class RollbackJudge:
         if text is None and not history.is_null_now:
             places: _Places = dict.fromkeys((link.edit.number for link in standing), ConflictReason.VALUE_IS_NULL)
         else:
-            places = _places(text or "", present, history)
+            places = self._places(text or "", present, history)
             places = {link.edit.number: places[link.edit.number] for link in standing}
         places |= dict.fromkeys(differing, ConflictReason.LOG_DIFFERS)
         already = len(wanted) - len(places)
@@ -69,13 +72,32 @@ class RollbackJudge:
 
     def _undisturbed(self, item: LogRow, text: str | None, present: bytes) -> Verdict:
         """The value as the run left it, as nearly every one is: each link stands where the log says."""
-        edits = decode_edits(item.edits)
+        edits = decode_edits(item.edits, self._words[item.run_id])
         places: _Places = {edit.number: edit for edit in edits if self._selection.covers(edit.label)}
         return self._verdict(item, text, present, places, 0, undone=len(places) == len(edits), edited=False)
 
+    def _places(self, text: str, present: bytes, history: LinkHistory) -> _Places:
+        """Where each link of the value stands that is to be put back, or why that is not certain."""
+        places: _Places = {}
+        lost: list[WrittenLink] = []
+        for written_by, links in history.standing_by_row():
+            later = history.rows_after(written_by)
+            if _is_unbroken([written_by, *later], present):
+                edits = [link.edit for link in links]
+                shifted = shift(edits, [decode_edits(row.edits, self._words[row.run_id]) for row in later])
+                for edit, moved in zip(edits, shifted, strict=True):
+                    places[edit.number] = moved if moved is not None else ConflictReason.OVERWRITTEN
+            else:
+                lost += links
+        lost.sort(key=lambda link: link.edit.number)
+        taken = [(edit.start, edit.end) for edit in places.values() if isinstance(edit, Edit)]
+        for link, spot in zip(lost, place_edits(text, [link.logged for link in lost]), strict=True):
+            places[link.edit.number] = _found(link.edit, spot, taken)
+        return places
+
     def span_count(self, item: LogRow) -> int:
         """How many links of the log row are to go back."""
-        return sum(self._selection.covers(edit.label) for edit in decode_edits(item.edits))
+        return sum(self._selection.covers(edit.label) for edit in decode_edits(item.edits, self._words[item.run_id]))
 
     def _verdict(
         self,
@@ -134,26 +156,6 @@ class RollbackJudge:
         if edited and column.format is ColumnFormat.JSON and _is_json(text) and not _is_json(after):
             return ConflictReason.WOULD_BREAK_JSON, None
         return None, Change(text, after, swap(edits), present, hash_after)
-
-
-def _places(text: str, present: bytes, history: LinkHistory) -> _Places:
-    """Where each link of the value stands that is to be put back, or why that is not certain."""
-    places: _Places = {}
-    lost: list[WrittenLink] = []
-    for written_by, links in history.standing_by_row():
-        later = history.rows_after(written_by)
-        if _is_unbroken([written_by, *later], present):
-            edits = [link.edit for link in links]
-            shifted = shift(edits, [decode_edits(row.edits) for row in later])
-            for edit, moved in zip(edits, shifted, strict=True):
-                places[edit.number] = moved if moved is not None else ConflictReason.OVERWRITTEN
-        else:
-            lost += links
-    lost.sort(key=lambda link: link.edit.number)
-    taken = [(edit.start, edit.end) for edit in places.values() if isinstance(edit, Edit)]
-    for link, spot in zip(lost, place_edits(text, [link.logged for link in lost]), strict=True):
-        places[link.edit.number] = _found(link.edit, spot, taken)
-    return places
 
 
 def _found(edit: Edit, spot: int | Unplaced, taken: Iterable[tuple[int, int]]) -> Edit | ConflictReason:

@@ -16,6 +16,7 @@ from cleanup.engine.conflicts import ConflictCase, cases_of
 from cleanup.engine.job import Job
 from cleanup.engine.rollback_source import Source, SourceLog, open_source
 from cleanup.engine.verdicts import Outcome
+from cleanup.links.words import Words
 
 APPLICATION_NAME: Final = "cleanup rollback --dry-run"
 _PAGE: Final = 1_000
@@ -92,7 +93,8 @@ class _Preview:
     def __init__(self, database: Database, source: Source) -> None:
         self._database = database
         self._source = source
-        self._items = SourceLog(source.run.run_id, source.plan.plan_id, source.selection)
+        self._words = Words(source.plan.words)
+        self._items = SourceLog(source.run.run_id, source.plan.plan_id, self._words, source.selection)
         self._position = -1
 
     def next_page(self) -> _Tally | None:
@@ -124,4 +126,4 @@ class _Preview:
             verdict = judge.judge(row, found)
             tally.outcomes[verdict.outcome.value] += 1
             tally.links.update(verdict.spans)
-            tally.conflicts += cases_of(target, row, verdict.conflicts, found.texts[row.column_number])
+            tally.conflicts += cases_of(target, row, verdict.conflicts, found.texts[row.column_number], self._words)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cleanup.db.catalog import fingerprint
 from cleanup.db.change_log import LogRow, deferred_log, later_log, selected_log
 from cleanup.db.connection import Connection
-from cleanup.db.plans import Plan, get_plan, plan_columns, plan_leaves
+from cleanup.db.plans import Plan, get_plan, plan_columns, plan_leaves, words_of_runs
 from cleanup.db.purges import require_log
 from cleanup.db.run_chunks import RunChunk
 from cleanup.db.runs import Run, get_run, runs_of
@@ -18,6 +18,7 @@ from cleanup.engine.guards import require_home
 from cleanup.engine.job import Job, describe_tables, targets_of
 from cleanup.engine.rollback_judge import RollbackJudge
 from cleanup.errors import PlanStale, RunUnfinished, UsageInvalid
+from cleanup.links.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class SourceLog:
 
     source_run_id: int
     plan_id: int
+    words: Words
     selection: Selection
     run_id: int | None = None
 
@@ -75,8 +77,12 @@ class SourceLog:
     def judge_for(self, connection: Connection, target: Target, items: Sequence[LogRow]) -> RollbackJudge:
         """The judge of these rows, with what runs of ours did to their values since."""
         later = later_log(connection, items)
-        family = runs_of(connection, self.plan_id) if later else frozenset[int]()
-        return RollbackJudge(target.table.columns, self.selection, later, family)
+        words, family = {self.source_run_id: self.words}, frozenset[int]()
+        if later:
+            family = runs_of(connection, self.plan_id)
+            others = {row.run_id for rows in later.values() for row in rows}
+            words |= {run_id: Words(said) for run_id, said in words_of_runs(connection, others).items()}
+        return RollbackJudge(target.table.columns, self.selection, later, family, words)
 
 
 def _require_names(connection: Connection, job: Job, plan: Plan, selection: Selection) -> None:

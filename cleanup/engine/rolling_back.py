@@ -83,16 +83,9 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int, selecti
     else:
         _require_same_part(get_run(connection, run_id), selection)
     resume_run(connection, run_id)
-    place = RunPlace(
-        run_id,
-        source.plan.plan_id,
-        Words(source.plan.words),
-        source_run_id,
-        source.targets,
-        source.fingerprints,
-        job.config.pace,
-    )
-    return _Order(job.dsn, place, SourceLog(source_run_id, source.plan.plan_id, selection, run_id))
+    plan, words = source.plan, Words(source.plan.words)
+    place = RunPlace(run_id, plan.plan_id, words, source_run_id, source.targets, source.fingerprints, job.config.pace)
+    return _Order(job.dsn, place, SourceLog(source_run_id, plan.plan_id, words, selection, run_id))
 
 
 def _create(connection: Connection, job: Job, source: Source) -> int:

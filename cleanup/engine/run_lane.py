@@ -263,7 +263,8 @@ class RunLane(Generic[SomeItem]):
 
         retries = Counter[str]()
         target = self._place.targets[chunk.leaf_number]
-        place = BatchPlace(self._place.run_id, chunk.run_pass, chunk.run_pass + 1 >= self._gate.pace.locked_passes)
+        is_last = chunk.run_pass + 1 >= self._gate.pace.locked_passes
+        place = BatchPlace(self._place.run_id, chunk.run_pass, self._place.words, is_last)
         covered = BatchRange(
             self._place.run_id,
             self._place.plan_id,

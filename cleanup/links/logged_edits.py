@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cleanup.compact_json import compact_json
 from cleanup.links.edits import Edit, EditMismatch
+from cleanup.links.words import Words
 
 # How many code points on either side are remembered: the far ones tell places of a text apart, the near ones
 # outlast edits close by.
@@ -51,7 +51,7 @@ def side_hash(text: str) -> int:
     return zlib.crc32(text.encode("utf-8", "surrogatepass")) & 0xFFFFF
 
 
-def encode_edits(edits: Sequence[Edit], after: str) -> str:
+def encode_edits(edits: Sequence[Edit], after: str, words: Words) -> str:
     """A compact, stable text form of ascending edits and of their surroundings in the text after them.
 
     A JSON array of [start, removed, inserted, number, label, surroundings].
@@ -63,27 +63,35 @@ def encode_edits(edits: Sequence[Edit], after: str) -> str:
         end = edit.end
         before, behind = after[max(floor, edit.start - FAR) : edit.start], after[end : min(ceiling, end + FAR)]
         sides = _side(before[-NEAR:], before) + _side(behind[:NEAR], behind)
-        removed, inserted, label = map(compact_json, (edit.removed, edit.inserted, edit.label))
+        removed, inserted, label = map(words.spell, (edit.removed, edit.inserted, edit.label))
         entries.append(f'[{edit.start},{removed},{inserted},{edit.number},{label},"{sides}"]')
     return f"[{','.join(entries)}]"
 
 
-def decode_edits(text: str) -> tuple[Edit, ...]:
+def decode_edits(text: str, words: Words) -> tuple[Edit, ...]:
     """The edits that `encode_edits` wrote; EditMismatch where it is anything else."""
-    return tuple([edit for edit, _ in _entries(text)])
+    return tuple([edit for edit, _ in _entries(text, words)])
 
 
-def decode_logged(text: str) -> tuple[LoggedEdit, ...]:
+def plain_edits(text: str, words: Words) -> list[list[int | str]]:
+    """The stored edits with every word in plain text, for people; EditMismatch as above."""
+    return [
+        [edit.start, edit.removed, edit.inserted, edit.number, edit.label, sides]
+        for edit, sides in _entries(text, words)
+    ]
+
+
+def decode_logged(text: str, words: Words) -> tuple[LoggedEdit, ...]:
     """The edits with their surroundings; EditMismatch where the text is no such list."""
     return tuple(
         [
             LoggedEdit(edit, _side_from(sides[:_SIDE_DIGITS]), _side_from(sides[_SIDE_DIGITS:]))
-            for edit, sides in _entries(text)
+            for edit, sides in _entries(text, words)
         ]
     )
 
 
-def _entries(text: str) -> Iterator[tuple[Edit, str]]:
+def _entries(text: str, words: Words) -> Iterator[tuple[Edit, str]]:
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
@@ -91,16 +99,20 @@ def _entries(text: str) -> Iterator[tuple[Edit, str]]:
     if not isinstance(entries, list):
         raise EditMismatch("an edit list is a JSON array")
     for entry in entries:
-        yield _entry_from(entry)
+        yield _entry_from(entry, words)
 
 
 def _side(near: str, far: str) -> str:
     return f"{len(far):x}{side_hash(near):0{_HASH_DIGITS}x}{side_hash(far):0{_HASH_DIGITS}x}"
 
 
-def _entry_from(entry: object) -> tuple[Edit, str]:
+def _entry_from(entry: object, words: Words) -> tuple[Edit, str]:
     if isinstance(entry, list) and len(entry) == 6:
-        start, removed, inserted, number, label, sides = entry
+        start, *said, number, label, sides = entry
+        try:
+            removed, inserted, label = map(words.read, (*said, label))
+        except ValueError as error:
+            raise EditMismatch(str(error)) from None
         if (
             type(start) is int
             and start >= 0

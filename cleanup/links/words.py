@@ -1,10 +1,13 @@
-"""The words of a policy: what its spans say again and again, stored under a number instead."""
+"""The words of a policy: what its spans and edits say again and again, stored under a number instead."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from cleanup.compact_json import compact_json
 from cleanup.links.rules import KindRule, Policy
 from cleanup.vocabulary import Decision
+
+_CHANGES: Final = tuple(decision for decision in Decision if decision.changes_text)
 
 
 class Words:
@@ -29,7 +32,7 @@ class Words:
 
 
 def policy_words(policy: Policy) -> tuple[str, ...]:
-    """What spans under the policy mostly say, the commonest first; equal policies have equal words."""
+    """What spans and edits under the policy mostly say, the commonest first; equal policies have equal words."""
     kinds = sorted({*policy.rules}, key=lambda rule: rule.key)
     hosts = sorted({rule.host for rule in policy.hosts})
     schemes = sorted({f"{rule.scheme}:" for rule in policy.schemes})
@@ -38,6 +41,7 @@ def policy_words(policy: Policy) -> tuple[str, ...]:
         policy.placeholder,
         *sorted({rule.platform for rule in kinds}),
         *sorted({rule.kind for rule in kinds}),
+        *sorted({f"{rule.platform}/{rule.kind}/{decision.value}" for rule in kinds for decision in _CHANGES}),
         *sorted(set(_replacements(kinds))),
         *sorted({rule.reason for rule in kinds}),
         *hosts,

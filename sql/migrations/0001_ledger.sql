@@ -39,7 +39,7 @@ CREATE TABLE cleanup.plan (
     CHECK ((state = 'finished') = (finished_at IS NOT NULL))
 );
 COMMENT ON COLUMN cleanup.plan.first_xmin IS 'Every transaction that writes after the plan began has this number or a higher one.';
-COMMENT ON COLUMN cleanup.plan.words IS 'What its spans mostly say: a number in stored JSON stands for the word in that place, from 0 on.';
+COMMENT ON COLUMN cleanup.plan.words IS 'What spans and edits mostly say: a number in their JSON stands for the word in that place, from 0 on.';
 COMMENT ON COLUMN cleanup.plan.settings IS 'The part of the job config that alters results; part of the digest.';
 
 -- The leaves a plan scans, in scan order: the table itself, or each partition.
@@ -337,7 +337,7 @@ CREATE INDEX change_log_key ON cleanup.change_log (hashtext(key));
 COMMENT ON TABLE cleanup.change_log IS 'Sensitive: holds the removed links. One partition a run.';
 COMMENT ON COLUMN cleanup.change_log.key IS 'JSON: the values of the key''s columns as texts, in the order of its index.';
 COMMENT ON COLUMN cleanup.change_log.edits IS 'JSON: [[start after the change, removed text, text that stands there now, number of the link,
-platform/kind/decision, hashes of what stands before and behind], ...], in code points.';
+platform/kind/decision, hashes of what stands before and behind], ...], in code points; a word of the plan as its number.';
 COMMENT ON COLUMN cleanup.change_log.chain IS 'First 8 bytes of a hash over the row and the chain value of the row before it in the
 batch: names the row that was changed. The head of the batch is made of the whole digests of its rows.';
 COMMENT ON COLUMN cleanup.change_log.logged_at IS 'The server''s clock once the batch held its row locks.';

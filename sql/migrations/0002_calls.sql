@@ -104,6 +104,16 @@ SET search_path = pg_catalog, pg_temp AS $$
      WHERE r.run_id = of_run
 $$;
 
+-- What stands in stored JSON for a text: the number of a word of the plan, or the text itself. And the other way around.
+CREATE FUNCTION cleanup.said(part json, words text[]) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE json_typeof(part) WHEN 'number' THEN words[(part #>> '{}')::int + 1] ELSE part #>> '{}' END
+$$;
+CREATE FUNCTION cleanup.spelled(said text, words text[]) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((array_position(words, said) - 1)::text, to_json(said)::text)
+$$;
+
 -- The part of a run's log that a selection asks for: every name that is given must hold. A value is taken where any
 -- of its links is asked for. Without SET and SECURITY DEFINER, so that a page of it is read by the log's own index.
 CREATE FUNCTION cleanup.selected_log(of_run bigint, part jsonb) RETURNS SETOF cleanup.change_log LANGUAGE sql STABLE AS $$
@@ -119,10 +129,13 @@ CREATE FUNCTION cleanup.selected_log(of_run bigint, part jsonb) RETURNS SETOF cl
        AND (NOT part ? 'changed_since' OR g.logged_at >= (part ->> 'changed_since')::timestamptz)
        AND (NOT part ? 'changed_until' OR g.logged_at < (part ->> 'changed_until')::timestamptz)
        AND (NOT part ?| ARRAY['platforms', 'kinds', 'decisions']
-            OR EXISTS (SELECT FROM jsonb_array_elements(g.edits::jsonb) AS e(edit)
-                        WHERE (NOT part ? 'platforms' OR part -> 'platforms' ? split_part(e.edit ->> 4, '/', 1))
-                          AND (NOT part ? 'kinds' OR part -> 'kinds' ? split_part(e.edit ->> 4, '/', 2))
-                          AND (NOT part ? 'decisions' OR part -> 'decisions' ? split_part(e.edit ->> 4, '/', 3))))
+            OR EXISTS (SELECT FROM json_array_elements(g.edits::json) AS e(edit)
+                        CROSS JOIN LATERAL cleanup.said(e.edit -> 4, (
+                            SELECT p.words FROM cleanup.run AS r JOIN cleanup.plan AS p ON p.plan_id = r.plan_id
+                             WHERE r.run_id = of_run)) AS s(label)
+                        WHERE (NOT part ? 'platforms' OR part -> 'platforms' ? split_part(s.label, '/', 1))
+                          AND (NOT part ? 'kinds' OR part -> 'kinds' ? split_part(s.label, '/', 2))
+                          AND (NOT part ? 'decisions' OR part -> 'decisions' ? split_part(s.label, '/', 3))))
 $$;
 
 -- Ends a batch's transaction unless each of its rows was written just as computed: a trigger may refuse or alter one.

@@ -9,14 +9,15 @@ SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The text before a change, from the text after it and the logged edits; NULL where an inserted text is not in its place.
-CREATE FUNCTION cleanup.text_before(after text, edits text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+CREATE FUNCTION cleanup.text_before(after text, edits text, words text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     edit     record;
     position int := 0;
     before   text := '';
 BEGIN
-    FOR edit IN SELECT (e.edit ->> 0)::int AS start, e.edit ->> 1 AS removed, e.edit ->> 2 AS inserted
+    FOR edit IN SELECT (e.edit ->> 0)::int AS start, cleanup.said(e.edit -> 1, words) AS removed,
+                       cleanup.said(e.edit -> 2, words) AS inserted
                   FROM json_array_elements(edits::json) WITH ORDINALITY AS e(edit, place) ORDER BY e.place LOOP
         IF edit.start < position
            OR substr(after, edit.start + 1, char_length(edit.inserted)) COLLATE "C" IS DISTINCT FROM edit.inserted THEN
@@ -52,11 +53,11 @@ SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The edits that lead back from what a restore puts there: a change of its own, logged as each change is.
-CREATE FUNCTION cleanup.swapped_edits(edits text, restored text) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION cleanup.swapped_edits(edits text, restored text, words text[]) RETURNS text LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
     WITH logged AS (
-        SELECT e.place, (e.edit ->> 0)::int AS start, e.edit ->> 1 AS removed, e.edit ->> 2 AS inserted, e.edit ->> 3 AS number,
-               e.edit ->> 4 AS label
+        SELECT e.place, (e.edit ->> 0)::int AS start, cleanup.said(e.edit -> 1, words) AS removed,
+               cleanup.said(e.edit -> 2, words) AS inserted, e.edit ->> 3 AS number, e.edit ->> 4 AS label
           FROM json_array_elements(edits::json) WITH ORDINALITY AS e(edit, place)),
     swapped AS (
         SELECT l.*, l.start + coalesce(sum(char_length(l.removed) - char_length(l.inserted)) OVER earlier, 0)::int AS begins
@@ -71,8 +72,8 @@ SET search_path = pg_catalog, pg_temp AS $$
         SELECT b.*, substr(restored, b.floor + 1, b.begins - b.floor) AS before,
                substr(restored, b.ends + 1, b.ceiling - b.ends) AS behind
           FROM bounded AS b)
-    SELECT '[' || coalesce(string_agg(format('[%s,%s,%s,%s,%s,"%s%s"]', d.begins, to_json(d.inserted), to_json(d.removed),
-                                             d.number, to_json(d.label),
+    SELECT '[' || coalesce(string_agg(format('[%s,%s,%s,%s,%s,"%s%s"]', d.begins, cleanup.spelled(d.inserted, words),
+                                             cleanup.spelled(d.removed, words), d.number, d.label,
                                              cleanup.side_of_edit(right(d.before, 4), d.before),
                                              cleanup.side_of_edit(left(d.behind, 4), d.behind)), ',' ORDER BY d.place), '') || ']'
       FROM sided AS d
@@ -332,7 +333,7 @@ END $$;
 -- What becomes of one logged value, given the text that stands there under our lock: the text to put back, or the
 -- outcome of a value that is left. Restored is what is still just as we wrote it, by the newest of all runs' log rows;
 -- what somebody wrote since is never touched.
-CREATE FUNCTION cleanup.judge_restore(item cleanup.change_log, present text, OUT outcome text, OUT restored text,
+CREATE FUNCTION cleanup.judge_restore(item cleanup.change_log, present text, words text[], OUT outcome text, OUT restored text,
                                       OUT edited boolean, OUT conflict text) LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -353,7 +354,7 @@ BEGIN
     outcome := 'conflict';
     conflict := 'not_as_written';
     IF present_hash = item.hash_after AND NOT edited THEN
-        restored := cleanup.text_before(coalesce(present, ''), item.edits);
+        restored := cleanup.text_before(coalesce(present, ''), item.edits, words);
         IF restored = '' COLLATE "C" AND item.hash_before = cleanup.value_hash(NULL) THEN
             restored := NULL;
         END IF;
@@ -404,6 +405,7 @@ DECLARE
     run     cleanup.run;
     place   cleanup.leaf_place;
     leaf    int := -1;
+    words   text[];
     post    record;
     texts   text[];
     item    cleanup.change_log;
@@ -419,6 +421,7 @@ DECLARE
     detail  text;
 BEGIN
     SELECT * INTO STRICT run FROM cleanup.run AS r WHERE r.run_id = batch.run_id;
+    SELECT p.words INTO STRICT words FROM cleanup.plan AS p WHERE p.plan_id = run.plan_id;
     FOR post IN
         SELECT g.leaf_number, ARRAY(SELECT json_array_elements_text(g.key::json)) AS key,
                array_agg(g.finding_number ORDER BY g.finding_number) AS numbers
@@ -454,7 +457,7 @@ BEGIN
         restored := '{}';
         FOR item IN SELECT g.* FROM cleanup.change_log AS g
                      WHERE g.run_id = run.source_run_id AND g.finding_number = ANY (post.numbers) ORDER BY g.finding_number LOOP
-            SELECT * INTO verdict FROM cleanup.judge_restore(item, texts[item.column_number + 1]);
+            SELECT * INTO verdict FROM cleanup.judge_restore(item, texts[item.column_number + 1], words);
             edited := edited + verdict.edited::int;
             IF verdict.outcome <> 'restored' THEN
                 INSERT INTO cleanup.outcome (run_id, finding_number, pass, outcome)
@@ -471,7 +474,7 @@ BEGIN
             entry.hash_before := item.hash_after;
             entry.hash_after := item.hash_before;
             entry.salt := uuid_send(gen_random_uuid());
-            entry.edits := cleanup.swapped_edits(item.edits, coalesce(verdict.restored, ''));
+            entry.edits := cleanup.swapped_edits(item.edits, coalesce(verdict.restored, ''), words);
             entries := array_append(entries, entry);
             restored := array_append(restored, verdict.restored);
         END LOOP;

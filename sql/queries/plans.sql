@@ -54,6 +54,11 @@ SELECT leaf_number, table_name, leaf_name, fingerprint, row_estimate
 SELECT table_name, column_number, column_name, format
   FROM cleanup.plan_column WHERE plan_id = %(plan_id)s ORDER BY table_name, column_number;
 
+-- name: words_of_runs
+-- What the numbers in the edits of some runs stand for.
+SELECT r.run_id, p.words
+  FROM cleanup.run AS r JOIN cleanup.plan AS p ON p.plan_id = r.plan_id WHERE r.run_id = ANY (%(run_ids)s::bigint[]);
+
 -- name: finish
 -- Only once, and only from scanning: two jobs that end together write the same digest.
 UPDATE cleanup.plan

@@ -14,6 +14,7 @@ import pytest
 from cleanup.demo.server import Server
 from cleanup.engine.verdicts import Outcome
 from cleanup.links.logged_edits import decode_edits, encode_edits
+from cleanup.links.words import Words
 from cleanup.resources import sql_directory
 from tests.faults.jobs import Process, wait_for
 from tests.integration.jobs import LINK, PLACEHOLDER, POLICY, Answer, Job, new_database, new_folder
@@ -187,9 +188,12 @@ def test_a_run_is_rolled_back_byte_for_byte_and_the_program_proves_and_undoes_it
         "SELECT (key::json ->> 0)::bigint, column_number, edits FROM cleanup.change_log WHERE run_id = 2"
     )
     assert len(logged) == site.job.number("SELECT planned::int FROM cleanup.run WHERE run_id = 2")
+    ((said,),) = site.job.execute("SELECT words FROM cleanup.plan WHERE plan_id = 1")
+    assert isinstance(said, list)
+    words = Words(said)
     for key, column, edits in logged:
         text = texts[key][int(str(column))]
-        assert str(edits) == encode_edits(decode_edits(str(edits)), str(text or ""))
+        assert str(edits) == encode_edits(decode_edits(str(edits), words), str(text or ""), words)
     site.job.roll_back(Answer(0, '{"run_id": 2}', ""))
     assert site.posts() == after
     # Ours and the program's take turns: the newest log row of all runs has the word.

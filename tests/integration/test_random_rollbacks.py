@@ -19,6 +19,7 @@ from cleanup.engine import applying, planning, rolling_back, run_job
 from cleanup.engine.job import Job as EngineJob
 from cleanup.links.logged_edits import decode_edits
 from cleanup.links.policy import load_policy
+from cleanup.links.words import Words
 from tests.faults.stepping import one_lane_here, quiet
 from tests.integration.jobs import POLICY, Job
 from tests.integration.random_edits import ANY_LINK, MARK, Writer
@@ -192,16 +193,23 @@ def require_every_link(world: World, posts: Round, run: int, rollbacks: list[int
         run,
     ):
         number = int(read_key(str(key))[0])
-        for edit in decode_edits(str(edits)):
+        for edit in decode_edits(str(edits), words_of(world)):
             if number in posts.deleted or (finding, edit.number) in listed:
                 continue
             # Or an author took it out again after it was back.
             assert edit.removed in (present[number, str(name)] or "") or (finding, edit.number) in given_back
 
 
+def words_of(world: World) -> Words:
+    (words,) = {
+        tuple(words) for (words,) in world.job.execute("SELECT words FROM cleanup.plan") if isinstance(words, list)
+    }
+    return Words(words)
+
+
 def links_of_rollbacks(world: World, rollbacks: list[int]) -> Iterator[tuple[object, int]]:
     for finding, edits in world.job.execute(
         "SELECT finding_number, edits FROM cleanup.change_log WHERE run_id = ANY (%s)", rollbacks
     ):
-        for edit in decode_edits(str(edits)):
+        for edit in decode_edits(str(edits), words_of(world)):
             yield finding, edit.number

@@ -18,6 +18,7 @@ from cleanup.engine.spans import value_hash
 from cleanup.engine.verdicts import Change, ConflictReason, Outcome, Verdict
 from cleanup.links.edits import Edit, invert
 from cleanup.links.logged_edits import encode_edits
+from cleanup.links.words import Words
 from cleanup.vocabulary import ColumnFormat
 
 TAOBAO = "https://item.taobao.com/item.htm?id=1"
@@ -29,6 +30,10 @@ EDITS = (
     Edit(AFTER.index(MARK), TAOBAO, MARK, 0, "taobao/product/redact"),
     Edit(AFTER.rindex(MARK), TMALL, MARK, 1, "tmall/product/redact"),
 )
+# Each run is of a plan with other words.
+WORDS = {
+    run_id: Words([MARK, "tmall/product/redact", TMALL, "taobao/product/redact"][-run_id:]) for run_id in range(10)
+}
 ALL = Selection()
 FAMILY = frozenset({1, 2, 3, 4})
 PLACE = datetime(2021, 8, 2, tzinfo=UTC)
@@ -48,7 +53,7 @@ def logged(before: str | None, after: str | None, *edits: Edit, run_id: int = 1,
         hash_before=value_hash(before),
         hash_after=value_hash(after),
         salt=b"",
-        edits=encode_edits(edits, after or ""),
+        edits=encode_edits(edits, after or "", WORDS[run_id]),
         chain=b"",
         logged_at=PLACE + timedelta(minutes=run_id),
     )
@@ -63,7 +68,7 @@ def judged(
 ) -> Verdict:
     column = TextColumn(0, "body", column_format, (), "text", None)
     by_value: Mapping[int, Sequence[LogRow]] = {1: later} if later else {}
-    judge = RollbackJudge([column], selection, by_value, FAMILY)
+    judge = RollbackJudge([column], selection, by_value, FAMILY, WORDS)
     verdict = judge.judge(item, LockedRow(Scope.HISTORICAL, (text,)))
     assert sum(verdict.spans.values()) == judge.span_count(item)
     if verdict.change is not None:
@@ -193,7 +198,7 @@ def test_a_restored_value_stays() -> None:
 
 
 def test_a_log_row_that_does_not_lead_back_is_a_conflict() -> None:
-    forged = encode_edits([replace(EDITS[0], removed="https://x.cn/"), EDITS[1]], AFTER)
+    forged = encode_edits([replace(EDITS[0], removed="https://x.cn/"), EDITS[1]], AFTER, WORDS[1])
     verdict = judged(replace(WHOLE, edits=forged), AFTER)
     assert (verdict.outcome, verdict.change) == (Outcome.CONFLICT, None)
     assert {one.reason for one in verdict.conflicts} == {ConflictReason.LOG_DIFFERS}

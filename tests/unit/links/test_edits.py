@@ -5,9 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cleanup.links.edits import Edit, EditMismatch, invert, shift, splice, swap
-from cleanup.links.logged_edits import decode_edits, encode_edits
+from cleanup.links.logged_edits import decode_edits, encode_edits, plain_edits
 from cleanup.links.spans import Span
+from cleanup.links.words import Words
 from cleanup.vocabulary import Decision
+
+WORDS = Words(["[x]", "p/k/redact", "LINK"])
 
 
 def span(start: int, end: int, replacement: str) -> Span:
@@ -29,7 +32,7 @@ def test_invert_takes_a_splice_back(pair: tuple[str, list[Span]]) -> None:
     text, spans = pair
     change = splice(text, spans)
     assert invert(change.after, change.edits) == text
-    assert decode_edits(encode_edits(change.edits, change.after)) == change.edits
+    assert decode_edits(encode_edits(change.edits, change.after, WORDS), WORDS) == change.edits
     undo = swap(change.edits)
     assert swap(undo) == change.edits
     assert invert(text, undo) == change.after
@@ -70,11 +73,23 @@ def test_a_text_that_changed_is_a_mismatch(after: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", "[[0,1,2]]", '[[-1,"a","b"]]', '[[true,"a","b"]]', '[[0,"a"]]', "[" * 9999]
+    "text",
+    [
+        *("", "{}", "[1]", "[[0,1,2]]", '[[-1,"a","b"]]', '[[true,"a","b"]]', '[[0,"a"]]', "[" * 9999),
+        *(
+            f'[[{said},"0000000000000000000000"]]'
+            for said in ('-1,"a","b",0,"l"', 'true,"a","b",0,"l"', '0,"a","b","0","l"')
+        ),
+        *(
+            f'[[0,"a",{said},"0000000000000000000000"]]'
+            for said in ('3,0,"l"', '-1,0,"l"', 'null,0,"l"', 'true,0,"l"', '1.0,0,"l"')
+        ),
+        '[[0,"a","b",0,"l","0"]]',
+    ],
 )
 def test_an_edit_list_that_is_none_is_a_mismatch(text: str) -> None:
     with pytest.raises(EditMismatch):
-        decode_edits(text)
+        decode_edits(text, WORDS)
 
 
 def test_spans_that_overlap_are_refused() -> None:
@@ -95,4 +110,9 @@ def test_the_text_form_is_stable() -> None:
     edits = [Edit(3, '链"接', "[x]", 0, "p/k/redact"), Edit(6, "b", "", 1)]
     after = "ab\n[x]"
     first = '[3,"链\\"接","[x]",0,"p/k/redact","3a983ea983e00000000000"]'
-    assert encode_edits(edits, after) == f'[{first},[6,"b","",1,"","0000000000000000000000"]]'
+    assert encode_edits(edits, after, Words()) == f'[{first},[6,"b","",1,"","0000000000000000000000"]]'
+    first = '[3,"链\\"接",1,0,0,"3a983ea983e00000000000"]'
+    words = Words(["p/k/redact", "[x]"])
+    assert encode_edits(edits, after, words) == f'[{first},[6,"b","",1,"","0000000000000000000000"]]'
+    plain = [[3, '链"接', "[x]", 0, "p/k/redact", "3a983ea983e00000000000"], [6, "b", "", 1, "", "0" * 22]]
+    assert plain_edits(encode_edits(edits, after, words), words) == plain

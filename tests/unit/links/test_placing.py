@@ -12,6 +12,7 @@ from cleanup.links.edits import invert, splice
 from cleanup.links.logged_edits import LoggedEdit, decode_logged, encode_edits
 from cleanup.links.placing import Unplaced, place_edits
 from cleanup.links.spans import Span
+from cleanup.links.words import Words
 from cleanup.vocabulary import Decision
 
 MARK = "〔链接已移除〕"
@@ -27,7 +28,7 @@ def redacted(text: str) -> tuple[str, list[LoggedEdit]]:
         spans.append(Span(start, end, "taobao", "product", Decision.REDACT, "r", "h", MARK))
         start = text.find(LINK, end)
     change = splice(text, spans)
-    return change.after, list(decode_logged(encode_edits(change.edits, change.after)))
+    return change.after, list(decode_logged(encode_edits(change.edits, change.after, Words()), Words()))
 
 
 def restored(text: str, edits: list[LoggedEdit]) -> str:
