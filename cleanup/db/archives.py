@@ -14,7 +14,7 @@ from cleanup.db.keys import spell_key
 from cleanup.db.queries import run_statement, statement
 
 _TYPES: Final = (
-    "int8",
+    "int4",
     "int8",
     "int2",
     "int2",

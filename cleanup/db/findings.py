@@ -19,7 +19,7 @@ FINDINGS_PER_CHUNK: Final = 10_000_000
 FindingPlace: TypeAlias = tuple[str, str, Key]
 
 _TYPES: Final = (
-    "int8",
+    "int4",
     "int8",
     "int2",
     "int2",

@@ -1,6 +1,6 @@
 """The log's evidence: a hash chain through each batch, a seal on each batch, one head over all batches of a run.
 
-A row keeps eight bytes of its chain value, enough to name the row that was changed. What a batch's head proves is made
+A row keeps four bytes of its chain value, enough to name the row that was changed. What a batch's head proves is made
 of the whole digests of its rows.
 """
 
@@ -15,7 +15,7 @@ from cleanup.db.batches import BatchRow
 from cleanup.db.keys import spell_key
 from cleanup.engine.verdicts import Item
 
-CHAIN_BYTES: Final = 8
+CHAIN_BYTES: Final = 4
 CHAIN_START: Final = bytes(CHAIN_BYTES)
 SALT_BYTES: Final = 16
 
@@ -33,8 +33,8 @@ def row_digest(
 ) -> bytes:
     """A hash over every column of a log row but the chain; `hashes` are those before and after.
 
-    `logged_at` comes as `spelled_instant` spells it. Texts enter salted, so that nobody can guess a short link by it.
-    Every part has its length or an end of its own, so that no two rows look alike.
+    `logged_at` comes as `spelled_instant` spells it. The first row of a batch has a salt, and through it the head: so
+    nobody can guess a short link by one. Every part has its length or an end of its own: no two rows look alike.
     """
     before, after = hashes
     numbers = (run_id, run_pass, place.finding_number, place.leaf_number, place.column_number)

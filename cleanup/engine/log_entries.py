@@ -29,7 +29,8 @@ class LogWriter:
         digests: list[bytes] = []
         chain, logged_at = CHAIN_START, str(spelled_instant(locked_at))
         for item, change, outcome in written:
-            salt = secrets.token_bytes(SALT_BYTES)
+            # What the first row is hashed with goes into every chain value behind it, and into the head.
+            salt = b"" if entries else secrets.token_bytes(SALT_BYTES)
             edits = encode_edits(change.edits, change.after or "", self.words)
             hashes = change.hash_before, change.hash_after
             digest = row_digest(

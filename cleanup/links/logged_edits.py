@@ -3,6 +3,7 @@
 import json
 import re
 import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,9 @@ NEAR: Final = 4
 
 _HASH_DIGITS: Final = 5
 _SIDE_DIGITS: Final = 1 + 2 * _HASH_DIGITS
-_SIDES: Final = re.compile(rf"[0-9a-f]{{{2 * _SIDE_DIGITS}}}\Z")
+# As base64, which is shorter, of both sides' digits: eleven bytes, without the padding.
+_SIDES: Final = re.compile(r"[A-Za-z0-9_-]{15}\Z")
+_PADDING: Final = "="
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def encode_edits(edits: Sequence[Edit], after: str, words: Words) -> str:
         ceiling = edits[place + 1].start if place + 1 < len(edits) else len(after)
         end = edit.end
         before, behind = after[max(floor, edit.start - FAR) : edit.start], after[end : min(ceiling, end + FAR)]
-        sides = _side(before[-NEAR:], before) + _side(behind[:NEAR], behind)
+        sides = _spelled(_side(before[-NEAR:], before) + _side(behind[:NEAR], behind))
         removed, inserted, label = map(words.spell, (edit.removed, edit.inserted, edit.label))
         entries.append(f'[{edit.start},{removed},{inserted},{edit.number},{label},"{sides}"]')
     return f"[{','.join(entries)}]"
@@ -85,8 +88,8 @@ def decode_logged(text: str, words: Words) -> tuple[LoggedEdit, ...]:
     """The edits with their surroundings; EditMismatch where the text is no such list."""
     return tuple(
         [
-            LoggedEdit(edit, _side_from(sides[:_SIDE_DIGITS]), _side_from(sides[_SIDE_DIGITS:]))
-            for edit, sides in _entries(text, words)
+            LoggedEdit(edit, _side_from(digits[:_SIDE_DIGITS]), _side_from(digits[_SIDE_DIGITS:]))
+            for edit, digits in ((edit, _digits(sides)) for edit, sides in _entries(text, words))
         ]
     )
 
@@ -106,6 +109,14 @@ def _side(near: str, far: str) -> str:
     return f"{len(far):x}{side_hash(near):0{_HASH_DIGITS}x}{side_hash(far):0{_HASH_DIGITS}x}"
 
 
+def _spelled(digits: str) -> str:
+    return urlsafe_b64encode(bytes.fromhex(digits)).decode("ascii").rstrip(_PADDING)
+
+
+def _digits(sides: str) -> str:
+    return urlsafe_b64decode(sides + _PADDING).hex()
+
+
 def _entry_from(entry: object, words: Words) -> tuple[Edit, str]:
     if isinstance(entry, list) and len(entry) == 6:
         start, *said, number, label, sides = entry
@@ -123,7 +134,7 @@ def _entry_from(entry: object, words: Words) -> tuple[Edit, str]:
             and isinstance(sides, str)
         ):
             if _SIDES.match(sides) is None:
-                raise EditMismatch("an edit's surroundings are hexadecimal")
+                raise EditMismatch("an edit's surroundings are base64")
             return Edit(start, removed, inserted, number, label), sides
     raise EditMismatch("an edit is an array of start, removed and inserted text, number, label and surroundings")
 

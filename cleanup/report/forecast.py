@@ -16,10 +16,10 @@ from cleanup.db.report_forecast import (
     server_wal,
 )
 
-# A log row's fixed part on disk: hashes, salt, chain, numbers, key, the row's header, and its two index entries.
-_LOG_ROW_BYTES: Final = 330
+# A log row's fixed part on disk: hashes, chain, numbers, key, the row's header, and its two index entries.
+_LOG_ROW_BYTES: Final = 230
 # A link's fixed part in a log row: its place, its label and the hashes of its surroundings.
-_LOG_LINK_BYTES: Final = 90
+_LOG_LINK_BYTES: Final = 35
 # A WAL record's head with what it says of the page, for a table's row and for an index entry.
 _WAL_ROW_BYTES: Final = 60
 _WAL_INDEX_BYTES: Final = 70
@@ -124,7 +124,7 @@ def _log(sizes: tuple[LeafSize, ...], values: int, earlier: EarlierRun | None) -
         )
     return (
         sum(size.log_bytes for size in sizes),
-        f"reckoned: {_LOG_ROW_BYTES} bytes a value, {_LOG_LINK_BYTES} a link, and each link and placeholder as it is",
+        f"reckoned: {_LOG_ROW_BYTES} bytes a value, {_LOG_LINK_BYTES} a link, and each link as it is",
     )
 
 

@@ -87,11 +87,12 @@ CREATE TABLE cleanup.chunk (
 COMMENT ON COLUMN cleanup.chunk.through_key IS 'NULL: to the end of the leaf.';
 
 -- A finding: one column of one row with its spans. It holds offsets and what is put there, never a post's text. Each
--- plan's partition has the finding number as its primary key. Columns of eight bytes come first: nothing is padded.
+-- plan's partition has the finding number as its primary key. Wide columns come first, so that nothing is padded, and
+-- what is the same in each row of a partition takes half of the bytes that it has elsewhere.
 CREATE TABLE cleanup.finding (
-    plan_id        bigint NOT NULL,
     finding_number bigint NOT NULL,
     created_at     timestamptz,
+    plan_id        int NOT NULL,
     leaf_number    smallint NOT NULL,
     column_number  smallint NOT NULL,
     actionable     boolean NOT NULL,
@@ -313,12 +314,12 @@ CREATE TABLE cleanup.deferral (
 );
 
 -- The change log: for each changed value what stood there, what stands there now, and the hashes that prove it. Each
--- run's partition has the finding number as its primary key; columns of eight bytes come first, as above.
+-- run's partition has the finding number as its primary key; its columns are in the order of those above.
 CREATE TABLE cleanup.change_log (
-    run_id         bigint NOT NULL,
     finding_number bigint NOT NULL,
     created_at     timestamptz,
     logged_at      timestamptz NOT NULL,
+    run_id         int NOT NULL,
     pass           smallint NOT NULL,
     leaf_number    smallint NOT NULL,
     column_number  smallint NOT NULL,
@@ -338,7 +339,7 @@ COMMENT ON TABLE cleanup.change_log IS 'Sensitive: holds the removed links. One 
 COMMENT ON COLUMN cleanup.change_log.key IS 'JSON: the values of the key''s columns as texts, in the order of its index.';
 COMMENT ON COLUMN cleanup.change_log.edits IS 'JSON: [[start after the change, removed text, text that stands there now, number of the link,
 platform/kind/decision, hashes of what stands before and behind], ...], in code points; a word of the plan as its number.';
-COMMENT ON COLUMN cleanup.change_log.chain IS 'First 8 bytes of a hash over the row and the chain value of the row before it in the
+COMMENT ON COLUMN cleanup.change_log.chain IS 'First 4 bytes of a hash over the row and the chain value of the row before it in the
 batch: names the row that was changed. The head of the batch is made of the whole digests of its rows.';
 COMMENT ON COLUMN cleanup.change_log.logged_at IS 'The server''s clock once the batch held its row locks.';
 

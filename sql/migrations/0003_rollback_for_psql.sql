@@ -52,12 +52,19 @@ SET search_path = pg_catalog, pg_temp AS $$
                                     || lpad(to_hex(cleanup.crc32(convert_to(far, 'UTF8')) & 1048575), 5, '0')
 $$;
 
+-- Both sides of an edit in the log's form: base64 of their 22 hexadecimal digits, safe in URLs and without padding.
+CREATE FUNCTION cleanup.surroundings(before text, behind text) RETURNS text LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT rtrim(translate(encode(decode(before || behind, 'hex'), 'base64'), '+/', '-_'), '=')
+$$;
+
 -- The edits that lead back from what a restore puts there: a change of its own, logged as each change is.
 CREATE FUNCTION cleanup.swapped_edits(edits text, restored text, words text[]) RETURNS text LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$
     WITH logged AS (
         SELECT e.place, (e.edit ->> 0)::int AS start, cleanup.said(e.edit -> 1, words) AS removed,
-               cleanup.said(e.edit -> 2, words) AS inserted, e.edit ->> 3 AS number, e.edit ->> 4 AS label
+               cleanup.said(e.edit -> 2, words) AS inserted, e.edit ->> 3 AS number,
+               (e.edit -> 4)::text AS label
           FROM json_array_elements(edits::json) WITH ORDINALITY AS e(edit, place)),
     swapped AS (
         SELECT l.*, l.start + coalesce(sum(char_length(l.removed) - char_length(l.inserted)) OVER earlier, 0)::int AS begins
@@ -72,10 +79,11 @@ SET search_path = pg_catalog, pg_temp AS $$
         SELECT b.*, substr(restored, b.floor + 1, b.begins - b.floor) AS before,
                substr(restored, b.ends + 1, b.ceiling - b.ends) AS behind
           FROM bounded AS b)
-    SELECT '[' || coalesce(string_agg(format('[%s,%s,%s,%s,%s,"%s%s"]', d.begins, cleanup.spelled(d.inserted, words),
+    SELECT '[' || coalesce(string_agg(format('[%s,%s,%s,%s,%s,"%s"]', d.begins, cleanup.spelled(d.inserted, words),
                                              cleanup.spelled(d.removed, words), d.number, d.label,
-                                             cleanup.side_of_edit(right(d.before, 4), d.before),
-                                             cleanup.side_of_edit(left(d.behind, 4), d.behind)), ',' ORDER BY d.place), '') || ']'
+                                             cleanup.surroundings(cleanup.side_of_edit(right(d.before, 4), d.before),
+                                                                  cleanup.side_of_edit(left(d.behind, 4), d.behind))),
+                                      ',' ORDER BY d.place), '') || ']'
       FROM sided AS d
 $$;
 
@@ -413,7 +421,7 @@ DECLARE
     entries cleanup.change_log[];
     entry   cleanup.change_log;
     restored text[];
-    chain   bytea := decode(repeat('00', 8), 'hex');
+    chain   bytea := decode(repeat('00', 4), 'hex');
     digest  bytea;
     digests bytea := '';
     edited  int := 0;
@@ -473,7 +481,6 @@ BEGIN
             entry.outcome := 'restored';
             entry.hash_before := item.hash_after;
             entry.hash_after := item.hash_before;
-            entry.salt := uuid_send(gen_random_uuid());
             entry.edits := cleanup.swapped_edits(item.edits, coalesce(verdict.restored, ''), words);
             entries := array_append(entries, entry);
             restored := array_append(restored, verdict.restored);
@@ -500,11 +507,12 @@ BEGIN
                 VALUES (batch.run_id, entry.finding_number, batch.pass, 'refused_by_database', detail);
                 CONTINUE;
             END IF;
+            entry.salt := CASE digests WHEN '' THEN uuid_send(gen_random_uuid()) ELSE '' END;
             -- Later than whatever was logged of this value before, since its row is locked.
             entry.logged_at := clock_timestamp();
             digest := cleanup.row_digest(entry);
             digests := digests || digest;
-            chain := substr(sha256(chain || digest), 1, 8);
+            chain := substr(sha256(chain || digest), 1, 4);
             entry.chain := chain;
             INSERT INTO cleanup.change_log SELECT entry.*;
         END LOOP;

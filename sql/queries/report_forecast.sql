@@ -10,9 +10,12 @@ SELECT l.leaf_name, coalesce(p.rows, 0), coalesce(p.values, 0), coalesce(p.log_b
   LEFT JOIN LATERAL (SELECT count(DISTINCT f.key)::bigint AS rows, count(*)::bigint AS values,
                             count(*) * %(log_row_bytes)s + coalesce(sum(s.bytes), 0)::bigint AS log_bytes
                        FROM cleanup.finding AS f
-                       LEFT JOIN (SELECT e.finding_number, sum(e.ends - e.begins + octet_length(e.replacement)
-                                                               + %(log_link_bytes)s) AS bytes
+                       LEFT JOIN (SELECT e.finding_number, sum(e.ends - e.begins + %(log_link_bytes)s
+                                                               + CASE WHEN w.word IS NULL THEN octet_length(e.replacement) ELSE 0 END
+                                                              ) AS bytes
                                     FROM cleanup.span AS e
+                                    LEFT JOIN (SELECT unnest(p.words) AS word FROM cleanup.plan AS p
+                                                WHERE p.plan_id = %(plan_id)s) AS w ON w.word = e.replacement
                                    WHERE e.plan_id = %(plan_id)s AND e.decision IN ('redact', 'rewrite')
                                    GROUP BY 1) AS s ON s.finding_number = f.finding_number
                       WHERE f.plan_id = l.plan_id AND f.leaf_number = l.leaf_number AND f.actionable) AS p ON true

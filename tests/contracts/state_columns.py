@@ -109,9 +109,9 @@ PLAN: Final = StateColumn(
     states=PlanState,
     ways=PLAN_TRANSITIONS,
     key="plan_id",
-    columns="plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, cutover, settings,"
-    " database_identity, first_xmin, first_lsn",
-    values="7, '', 1, '', '', '', now(), '{}', '{}', '3', '0/0'",
+    columns="plan_id, code_version, matcher_version, policy_name, policy_version, policy_digest, words, cutover,"
+    " settings, database_identity, first_xmin, first_lsn",
+    values="7, '', 1, '', '', '', '{}', now(), '{}', '{}', '3', '0/0'",
     beside={"finished_at": _where("'finished'", "now()"), "digest": _where("'finished'", "''::bytea")},
     moves={
         "plans.finish": (lambda connection: finish_plan(connection, TRIED, b"", b""),),

@@ -25,9 +25,9 @@ from tests.contracts.state_columns import COLUMNS, StateColumn, Way
 
 # A finished plan of this database, and a run of it that is over: what a rollback is made for. And who keeps the ways.
 GROUND: Final = """
-INSERT INTO cleanup.plan (code_version, matcher_version, policy_name, policy_version, policy_digest, cutover, settings,
-                          database_identity, first_xmin, first_lsn, state, finished_at, digest)
-SELECT '', 1, '', '', '', now(), '{}',
+INSERT INTO cleanup.plan (code_version, matcher_version, policy_name, policy_version, policy_digest, words, cutover,
+                          settings, database_identity, first_xmin, first_lsn, state, finished_at, digest)
+SELECT '', 1, '', '', '', '{}', now(), '{}',
        jsonb_build_object('system_identifier', s.system_identifier::text, 'database_oid', d.oid::bigint), '3', '0/0',
        'finished', now(), ''
   FROM pg_control_system() AS s, pg_database AS d WHERE d.datname = current_database();

@@ -98,7 +98,7 @@ def test_every_column_is_covered(job: Job) -> None:
 @pytest.mark.parametrize(
     ("column", "number"),
     [
-        *((column, MIDDLE) for column in LOG_COLUMNS),
+        *((column, FIRST if column == "salt" else MIDDLE) for column in LOG_COLUMNS),
         *((column, number) for column in ("edits", "chain", "finding_number", "pass") for number in (FIRST, LAST)),
     ],
 )

@@ -285,10 +285,8 @@ def test_the_findings_of_a_plan_that_nobody_applied_are_deleted(make_job: Job) -
     job.apply(applied)
     refused = job.done("purge", "--plan", 2, *because, status=1)
     assert (refused.codes, "cleanup purge 1" in refused.err) == (["CLN-108"], True)
-    scanning = "INSERT INTO cleanup.plan (code_version, matcher_version, policy_name, policy_version, policy_digest,"
-    scanning += " cutover, settings, database_identity, first_xmin, first_lsn) SELECT code_version, matcher_version,"
-    scanning += (
-        " policy_name, policy_version, policy_digest, cutover, settings, database_identity, first_xmin, first_lsn"
-    )
+    same = "code_version, matcher_version, policy_name, policy_version, policy_digest, words, cutover, settings"
+    same += ", database_identity, first_xmin, first_lsn"
+    scanning = f"INSERT INTO cleanup.plan ({same}) SELECT {same}"
     job.execute(f"{scanning} FROM cleanup.plan WHERE plan_id = 1")
     assert job.done("purge", "--plan", 3, *because, status=1).codes == ["CLN-102"]
