@@ -35,7 +35,7 @@ class PlanOrder:
 
     job: Job
     plan_id: int
-    words: tuple[str, ...]
+    words: Words
     since_xmin: str | None
     # What a standby has to have replayed before it is scanned.
     first_lsn: str
@@ -51,7 +51,6 @@ def plan_lane(order: PlanOrder, lane: int, stop: Stop) -> None:
     ledger = Database(order.job.dsn, name, patient=True, pause=stop.pause)
     posts = Database(order.job.scan_dsn or order.job.dsn, f"{name} scan", patient=True, pause=stop.pause)
     matcher = Matcher(order.job.policy, resolver(order.job, ledger))
-    words = Words(order.words)
     prefilter = Prefilter.compile(order.job.policy, order.job.formats(), order.job.pattern_cache)
     try:
         with bound(plan=order.plan_id):
@@ -59,7 +58,7 @@ def plan_lane(order: PlanOrder, lane: int, stop: Stop) -> None:
                 chunk = ledger.transact(lambda connection: _claim(connection, order))
                 if chunk is not None:
                     target = order.targets[chunk.leaf_number]
-                    scanner = Scanner(matcher, prefilter, target, words)
+                    scanner = Scanner(matcher, prefilter, target, order.words)
                     with bound(table=target.leaf.full_name, chunk=chunk.chunk_number):
                         _ChunkScan(order, chunk, ledger, scanner).run(posts, stop)
                 elif ledger.transact(lambda connection: unfinished_chunks(connection, order.plan_id)) == 0:

@@ -31,6 +31,7 @@ from cleanup.engine.replica import require_replica
 from cleanup.errors import MaxRuntimeReached, PlanUnfinished, StoppedBySignal
 from cleanup.event_catalogue import Event
 from cleanup.links.prefilter import Prefilter
+from cleanup.links.words import Words
 from cleanup.log import bound, tell
 
 
@@ -85,7 +86,7 @@ def _open_plan(connection: Connection, job: Job, base_plan_id: int | None) -> Pl
     planned = plan_leaves(connection, plan_id)
     targets = targets_of(tables, planned, plan.cutover)
     fingerprints = {leaf.leaf_number: leaf.fingerprint for leaf in planned}
-    return PlanOrder(job, plan_id, plan.words, plan.since_xmin, plan.first_lsn, swept, targets, fingerprints)
+    return PlanOrder(job, plan_id, Words(plan.words), plan.since_xmin, plan.first_lsn, swept, targets, fingerprints)
 
 
 def _open_base(connection: Connection, job: Job, base_plan_id: int) -> frozenset[int]:
