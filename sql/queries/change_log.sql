@@ -66,16 +66,20 @@ SELECT run_id, finding_number, pass, leaf_number, column_number, outcome, key, c
 
 -- name: later
 -- What runs of ours did to the same values after that, oldest first, with the number of the row that each is later than.
--- One look-up a value: the planner knows nothing of a log that is being written, and would rather read all of it.
+-- One look-up a value and run: the planner knows nothing of a log that is being written, and would rather read all of it.
+-- A run that had ended before the first one began has nothing to look for.
 SELECT g.run_id, g.finding_number, g.pass, g.leaf_number, g.column_number, g.outcome, g.key, g.created_at, g.author,
        g.hash_before, g.hash_after, g.salt, g.edits, g.chain, g.logged_at, i.finding_number
-  FROM unnest(%(numbers)s::bigint[], %(keys)s::text[], %(leaf_numbers)s::smallint[], %(column_numbers)s::smallint[],
-              %(logged_at)s::timestamptz[]) AS i(finding_number, key, leaf_number, column_number, logged_at)
+  FROM cleanup.run AS s
+  JOIN cleanup.run AS r ON r.run_id <> s.run_id AND coalesce(r.finished_at, 'infinity') >= s.created_at
+ CROSS JOIN unnest(%(numbers)s::bigint[], %(keys)s::text[], %(leaf_numbers)s::smallint[], %(column_numbers)s::smallint[],
+                   %(logged_at)s::timestamptz[]) AS i(finding_number, key, leaf_number, column_number, logged_at)
  CROSS JOIN LATERAL (SELECT h.* FROM cleanup.change_log AS h
-                      WHERE hashtext(h.key) = hashtext(i.key COLLATE "C") AND h.key = i.key
-                        AND h.run_id <> %(run_id)s AND h.logged_at >= i.logged_at OFFSET 0) AS g
- WHERE cleanup.value_place(g.run_id, g.leaf_number, g.column_number)
-       = cleanup.value_place(%(run_id)s, i.leaf_number, i.column_number)
+                      WHERE h.run_id = r.run_id AND hashtext(h.key) = hashtext(i.key COLLATE "C") AND h.key = i.key
+                        AND h.logged_at >= i.logged_at OFFSET 0) AS g
+ WHERE s.run_id = %(run_id)s
+   AND cleanup.value_place(g.run_id, g.leaf_number, g.column_number)
+       = cleanup.value_place(s.run_id, i.leaf_number, i.column_number)
  ORDER BY i.finding_number, g.logged_at, g.run_id;
 
 -- name: places

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -129,7 +130,9 @@ def timeouts(process: Process) -> int:
 @pytest.mark.parametrize("verb", APPLY_AND_ROLLBACK_LONG)
 def test_a_storm_of_locks_delays_and_spoils_nothing(make_site: MakeSite, faults: Faults, verb: str) -> None:
     """Table locks again and again, and rows held until lanes have passed them by."""
-    work = Work(make_site(ROWS, PACE), verb, faults, "storm of lock timeouts")
+    # Small batches with a rest behind each: the job must not come to its end between two rounds.
+    pace = replace(PACE, batch_rows_max=4, rest_percent=500)
+    work = Work(make_site(4 * ROWS, pace), verb, faults, "storm of lock timeouts")
     site, rounds = work.site, 4
     with site.connect() as holder:
         holder.execute("BEGIN")
