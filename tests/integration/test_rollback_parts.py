@@ -120,6 +120,25 @@ def test_one_platform_goes_back_alone_and_its_rollback_takes_it_out_again(job: J
         job.verify(each)
 
 
+def test_values_of_one_key_in_two_tables_and_in_two_columns_are_told_apart(job: Job) -> None:
+    """What came back of one value says nothing of the others with its key."""
+    job.execute(
+        f"ALTER TABLE post ADD title text; UPDATE post SET title = '{TMALL} 标题' WHERE id <= 4;"
+        "CREATE TABLE note (LIKE post INCLUDING ALL); INSERT INTO note SELECT * FROM post WHERE id <= 6"
+    )
+    titled = CONFIG.replace('"text" }', '"text", title = "text" }', 1)
+    table = titled[titled.index("[[table]]") : titled.rindex("[[table]]")].replace("public.post", "public.note")
+    job.config_file.write_text(titled.replace("[pace]", f"{table}[pace]"), encoding="utf-8")
+    run = job.apply(job.plan())
+    # Of the posts, the bodies alone: titles have no link to Taobao.
+    assert outcomes(back(job, run, "--table", "public.post", "--platform", "taobao")) == {"restored": (20, 20)}
+    # Of the rest, nothing is taken for a value that somebody has edited since.
+    found = outcomes(back(job, run))
+    assert found == {"restored": (20 + 6 + 4 + 6 + 4, 20 + 12 + 4 + 12 + 4), "already_restored": (0, 20)}
+    assert all(body.startswith(BOTH) for body in bodies(job))
+    assert job.execute("SELECT title FROM post EXCEPT SELECT title FROM note") == []
+
+
 def test_a_dry_run_says_what_the_run_then_does(job: Job, run: Answer) -> None:
     job.execute("UPDATE post SET body = '【更新】' || body WHERE id <= 5")
     job.execute("UPDATE post SET body = '重写了' WHERE id = 6")
