@@ -29,6 +29,7 @@ class ReviewedPlan:
     """A finished plan, here and under the same rules, with its tables as they still are."""
 
     plan: Plan
+    words: Words
     digest: str
     targets: Mapping[int, Target]
 
@@ -52,7 +53,7 @@ def open_reviewed(connection: Connection, job: Job, plan_id: int) -> ReviewedPla
     require_here(connection, plan)
     require_same_rules(plan, job)
     targets, _ = require_same_tables(connection, plan, describe_tables(connection, job))
-    return ReviewedPlan(plan, digest.hex(), targets)
+    return ReviewedPlan(plan, Words(plan.words), digest.hex(), targets)
 
 
 def waiting_findings(database: Database, reviewed: ReviewedPlan) -> Iterator[list[Waiting]]:
@@ -68,7 +69,6 @@ def _page(connection: Connection, reviewed: ReviewedPlan, after_number: int) -> 
     if not findings:
         return None
     page: list[Waiting] = []
-    words = Words(reviewed.plan.words)
     for leaf_number, group in groupby(findings, key=lambda finding: finding.leaf_number):
         target, on_leaf = reviewed.targets[leaf_number], list(group)
         present = present_rows(connection, target, [finding.key for finding in on_leaf])
@@ -76,7 +76,7 @@ def _page(connection: Connection, reviewed: ReviewedPlan, after_number: int) -> 
             row = present.get(finding.key)
             text = row.texts[finding.column_number] if row is not None else None
             planned = text is not None and value_hash(text) == finding.value_hash
-            spans = decode_spans(finding.spans, words)
+            spans = decode_spans(finding.spans, reviewed.words)
             awaiting = tuple(awaiting_spans(finding, spans, target))
             page.append(Waiting(target, finding, spans, awaiting, text if planned else None))
     return findings[-1].finding_number, [one for one in page if one.awaiting]

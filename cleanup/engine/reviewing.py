@@ -23,7 +23,6 @@ from cleanup.engine.review_waiting import ReviewedPlan, Waiting, open_reviewed, 
 from cleanup.errors import DecisionsRefused, InputUnreadable, PlanAlreadyApplied
 from cleanup.event_catalogue import Event
 from cleanup.links.review_policy import redacting
-from cleanup.links.words import Words
 from cleanup.log import tell
 
 APPLICATION_NAME: Final = "cleanup review"
@@ -140,7 +139,6 @@ def _decide(
     problems = Problems()
     decisions = DecisionFile(read_lines(file, content, problems), reviewed.digest, problems)
     matcher = Matcher(redacting(job.policy), resolver(job, database))
-    words = Words(reviewed.plan.words)
     findings: list[DecidedFinding] = []
     edited = 0
     for page in waiting_findings(database, reviewed):
@@ -151,7 +149,7 @@ def _decide(
                 edited += len(decided)
             elif decided:
                 chosen.append((waiting, decided))
-        findings += decide_findings(chosen, matcher, words, problems)
+        findings += decide_findings(chosen, matcher, reviewed.words, problems)
     decisions.close()
     problems.raise_if_any(str(file))
     if not findings:

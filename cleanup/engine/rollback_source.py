@@ -80,8 +80,9 @@ class SourceLog:
         words, family = {self.source_run_id: self.words}, frozenset[int]()
         if later:
             family = runs_of(connection, self.plan_id)
-            others = {row.run_id for rows in later.values() for row in rows}
-            words |= {run_id: Words(said) for run_id, said in words_of_runs(connection, others).items()}
+            words |= dict.fromkeys(family, self.words)
+            if others := {row.run_id for rows in later.values() for row in rows} - family:
+                words |= {run_id: Words(said) for run_id, said in words_of_runs(connection, others).items()}
         return RollbackJudge(target.table.columns, self.selection, later, family, words)
 
 

@@ -1,24 +1,23 @@
 -- name: relations
 -- What a run would write on, leaf by leaf: rows and values of the plan, and the table's size as the files have it.
-SELECT l.leaf_name, coalesce(p.rows, 0), coalesce(p.values, 0), coalesce(p.log_bytes, 0),
+SELECT l.leaf_name, coalesce(p.rows, 0), coalesce(p.values, 0),
+       (coalesce(p.values, 0) * %(log_row_bytes)s + coalesce(s.bytes, 0))::bigint,
        coalesce(pg_relation_size(r.oid), 0)::bigint, coalesce(greatest(r.reltuples, l.row_estimate, 0), 0)::bigint,
        coalesce(x.indexes, 0), coalesce(x.bytes, 0)
   FROM cleanup.plan_leaf AS l
   LEFT JOIN pg_class AS r ON r.oid = (l.fingerprint ->> 'oid')::oid
   LEFT JOIN LATERAL (SELECT count(*)::bigint AS indexes, coalesce(sum(pg_relation_size(i.indexrelid)), 0)::bigint AS bytes
                        FROM pg_index AS i WHERE i.indrelid = r.oid) AS x ON true
-  LEFT JOIN LATERAL (SELECT count(DISTINCT f.key)::bigint AS rows, count(*)::bigint AS values,
-                            count(*) * %(log_row_bytes)s + coalesce(sum(s.bytes), 0)::bigint AS log_bytes
-                       FROM cleanup.finding AS f
-                       LEFT JOIN (SELECT e.finding_number, sum(e.ends - e.begins + %(log_link_bytes)s
-                                                               + CASE WHEN w.word IS NULL THEN octet_length(e.replacement) ELSE 0 END
-                                                              ) AS bytes
-                                    FROM cleanup.span AS e
-                                    LEFT JOIN (SELECT unnest(p.words) AS word FROM cleanup.plan AS p
-                                                WHERE p.plan_id = %(plan_id)s) AS w ON w.word = e.replacement
-                                   WHERE e.plan_id = %(plan_id)s AND e.decision IN ('redact', 'rewrite')
-                                   GROUP BY 1) AS s ON s.finding_number = f.finding_number
-                      WHERE f.plan_id = l.plan_id AND f.leaf_number = l.leaf_number AND f.actionable) AS p ON true
+  LEFT JOIN (SELECT f.leaf_number, count(DISTINCT f.key)::bigint AS rows, count(*)::bigint AS values
+               FROM cleanup.finding AS f
+              WHERE f.plan_id = %(plan_id)s AND f.actionable GROUP BY 1) AS p ON p.leaf_number = l.leaf_number
+  LEFT JOIN (SELECT e.leaf_number, sum(e.ends - e.begins + %(log_link_bytes)s
+                                       + CASE WHEN w.word IS NULL THEN octet_length(e.replacement) ELSE 0 END) AS bytes
+               FROM cleanup.span AS e
+               LEFT JOIN (SELECT unnest(p.words) AS word FROM cleanup.plan AS p
+                           WHERE p.plan_id = %(plan_id)s) AS w ON w.word = e.replacement
+              WHERE e.plan_id = %(plan_id)s AND e.actionable AND e.decision IN ('redact', 'rewrite')
+              GROUP BY 1) AS s ON s.leaf_number = l.leaf_number
  WHERE l.plan_id = %(plan_id)s ORDER BY l.leaf_number;
 
 -- name: server
