@@ -33,8 +33,8 @@ RENEW_AFTER: Final = 1 / 3
 class Stop:
     """Whether a lane is to end between batches: it was asked to, or the job that started it is gone.
 
-    A pipe of the lane's own, which the job closes and a dead job has closed. An Event is a lock that all lanes
-    share: a lane that was killed while it held it would hang every other lane, and the job.
+    The lane's own pipe, which brought its order, and which the job closes and a dead job has closed. An Event is a
+    lock that all lanes share: a lane that was killed while it held it would hang every other lane, and the job.
     """
 
     def __init__(self, until_closed: Pipe) -> None:
@@ -54,7 +54,8 @@ Entry = Callable[[_Order, int, Stop], None]
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """The job's side of a lane: what it says at its end, and the pipe whose closing asks it to stop."""
+    """The job's side of a lane: what it says at its end, and the pipe that brings its order and whose closing asks it
+    to stop."""
 
     number: int
     process: SpawnProcess
@@ -64,6 +65,11 @@ class _Lane:
     @property
     def is_asked(self) -> bool:
         return self.keep_going.closed
+
+    def give(self, order: tuple[object, int]) -> None:
+        """Send order and niceness; what became of a lane that is gone by then is asked when all take their leave."""
+        with suppress(OSError):
+            self.keep_going.send(order)
 
     def ask_to_stop(self) -> None:
         self.keep_going.close()
@@ -138,14 +144,19 @@ class _Crew(Generic[_Order]):
         taken = {lane.number for lane in self.alive}
         free = (number for number in count(1) if number not in taken)
         with signals_held():
-            self.alive += [self._start(next(free)) for _ in range(missing)]
+            started = [self._start(next(free)) for _ in range(missing)]
+        self.alive += started
+        for lane in started:
+            # A policy of a thousand hosts is more than a pipe holds: sending it waits until the lane has loaded. So all
+            # of them load at once.
+            lane.give((self._order, self._niceness))
 
     def _start(self, number: int) -> _Lane:
         ending, sender = self._context.Pipe(duplex=False)
         until_closed, keep_going = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=_lane,
-            args=(self._entry, self._order, number, self._niceness, until_closed, sender),
+            args=(self._entry, number, until_closed, sender),
             name=f"cleanup lane {number}",
         )
         process.start()
@@ -208,13 +219,18 @@ def _describe_exit(code: int | None) -> str:
     return f"exit status {code}"
 
 
-def _lane(entry: Entry[_Order], order: _Order, lane: int, niceness: int, until_closed: Pipe, sender: Pipe) -> None:
+def _lane(entry: Entry[_Order], lane: int, until_closed: Pipe, sender: Pipe) -> None:
     # A terminal or a service manager sends its signals to every process of the job; only the job itself decides what
     # they mean.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     configure_logging()
+    try:
+        order, niceness = until_closed.recv()
+    except (EOFError, OSError):
+        # The job is gone, perhaps with a part of the order sent.
+        return
     come_after_others(niceness)
     _look_for_cycles_seldom()
     try:

@@ -1,0 +1,59 @@
+"""How a lane gets its order, and that one ends quietly whose job is gone before."""
+
+import multiprocessing
+import os
+import struct
+from multiprocessing.connection import Connection
+
+import pytest
+
+from cleanup.engine import lanes
+from cleanup.engine.lanes import Stop, run_lanes
+
+_LONGER_THAN_A_PIPE = 1_000_000
+_MESSAGE_LENGTH = struct.Struct("!i")
+
+
+def end_where_order_is_whole(order: bytes, lane: int, stop: Stop) -> None:
+    """A lane's work: a failure where the order is another one."""
+    del lane, stop
+    assert order == bytes(_LONGER_THAN_A_PIPE)
+
+
+def never(order: object, lane: int, stop: Stop) -> None:
+    """A lane's work that none comes to."""
+    del order, lane, stop
+    raise AssertionError("worked without an order")
+
+
+@pytest.mark.parametrize("sent", [b"", _MESSAGE_LENGTH.pack(100) + b"half"], ids=["nothing", "a part"])
+def test_a_lane_ends_quietly_whose_job_was_gone_before_its_order_was_there(
+    sent: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    until_closed, keep_going = spawn.Pipe(duplex=False)
+    ending, sender = spawn.Pipe(duplex=False)
+    lane = spawn.Process(target=lanes._lane, args=(never, 1, until_closed, sender))
+    lane.start()
+    until_closed.close()
+    sender.close()
+    os.write(keep_going.fileno(), sent)
+    keep_going.close()
+    lane.join()
+    assert lane.exitcode == 0
+    assert _all_that_was_said(ending) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_order_may_be_longer_than_a_pipe_holds() -> None:
+    assert run_lanes(end_where_order_is_whole, bytes(_LONGER_THAN_A_PIPE), 2, lambda: None) is None
+
+
+def _all_that_was_said(ending: Connection) -> list[object]:
+    said: list[object] = []
+    while ending.poll():
+        try:
+            said.append(ending.recv())
+        except EOFError:
+            break
+    return said
