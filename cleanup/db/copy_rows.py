@@ -82,23 +82,29 @@ def copy_pieces(connection: Connection, copy_statement: sql.Composed, limit_byte
     """Stream the raw rows of a binary COPY in pieces of about that size, without header and trailer."""
     rows: list[Buffer] = []
     size = 0
+    for run in raw_rows(connection, copy_statement):
+        rows += run
+        size += sum(map(len, run))
+        if size >= limit_bytes:
+            yield Piece.of(rows)
+            rows, size = [], 0
+    if rows:
+        yield Piece.of(rows)
+
+
+def raw_rows(connection: Connection, copy_statement: sql.Composed) -> Iterator[list[Buffer]]:
+    """Stream the raw rows of a binary COPY, without header and trailer, in runs of what has been received."""
     with connection.cursor() as cursor, cursor.copy(copy_statement) as copy:
         for run in _runs_of_rows(connection.pgconn, copy):
             if bytes(run[0][: len(_HEADER)]) == _HEADER:
                 run[0] = run[0][len(_HEADER) :]
             if len(run[-1]) == len(_TRAILER):
                 run.pop()
-            rows += run
-            size += sum(map(len, run))
-            if size >= limit_bytes:
-                yield Piece.of(rows)
-                rows, size = [], 0
-        if rows:
-            yield Piece.of(rows)
+            yield run
 
 
 def _runs_of_rows(pgconn: psycopg.pq.abc.PGconn, copy: psycopg.Copy) -> Iterator[list[Buffer]]:
-    """The raw rows, in runs of what has been received.
+    """What the server sent, in runs of what has been received.
 
     A row costs one call here, and nothing else: psycopg's own loop, which waits for the socket where there is
     nothing to read, is only asked then.
@@ -136,7 +142,7 @@ def decode_row(block: bytes, key_columns: int, hits: Sequence[int] | None = None
 
     `hits` are byte offsets in the row, each behind something: a text that none of them lies in is left out.
     """
-    fields, ends = _fields(block)
+    fields, ends = split_row(block)
     first = _BEFORE_KEY + key_columns
     texts = fields[first:]
     if hits is not None:
@@ -146,8 +152,8 @@ def decode_row(block: bytes, key_columns: int, hits: Sequence[int] | None = None
     return ScannedRow(SCOPES[chr(block[_LETTERS.start])], tuple([_text(text) for text in texts]), fields[1:first])
 
 
-def _fields(block: bytes) -> tuple[list[bytes | None], list[int]]:
-    """The fields of a row, and where each of them ends."""
+def split_row(block: bytes) -> tuple[list[bytes | None], list[int]]:
+    """The fields of a raw row, and where each of them ends."""
     position = 2
     fields: list[bytes | None] = []
     ends: list[int] = []

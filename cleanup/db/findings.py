@@ -1,5 +1,6 @@
 """Findings: sent by binary COPY in the transaction that finishes their chunk, read back in pages."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
+from cleanup.db.copy_rows import raw_rows, split_row
 from cleanup.db.keys import Key, read_key, spell_key
 from cleanup.db.queries import comment, statement
 
@@ -33,6 +35,11 @@ _TYPES: Final = (
     "bytea",
     "text",
 )
+
+
+# A raw row of `in_digest_order` has a field count, the hash behind its length, and the length of a place or of NULL.
+_WHOLE_HASH: Final = slice(6, 38)
+_WITHOUT_PLACE: Final = 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +115,15 @@ def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[tup
     """
     rows = statement("findings.in_digest_order", plan_id=sql.Literal(plan_id))
     send = sql.SQL("{}COPY ({}) TO STDOUT (FORMAT BINARY)").format(comment("findings.in_digest_order"), rows)
-    with connection.cursor() as cursor, cursor.copy(send) as copy:
-        copy.set_types(("bytea", "text[]"))
-        for finding_hash, place in copy.rows():
-            yield finding_hash, _place(*place) if place else None
+    for run in raw_rows(connection, send):
+        for row in run:
+            # None that is as signed is taken apart any further: there may be a hundred million.
+            yield bytes(row[_WHOLE_HASH]), None if len(row) == _WITHOUT_PLACE else _place(bytes(row))
 
 
-def _place(leaf_name: str, column_name: str, key: str) -> FindingPlace:
+def _place(row: bytes) -> FindingPlace:
+    (_, place), _ = split_row(row)
+    leaf_name, column_name, key = json.loads(place or b"")
     return leaf_name, column_name, read_key(key)
 
 

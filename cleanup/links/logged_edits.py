@@ -17,8 +17,10 @@ FAR: Final = 12
 NEAR: Final = 4
 
 _HASH_DIGITS: Final = 5
+_HASH_BITS: Final = 4 * _HASH_DIGITS
 _SIDE_DIGITS: Final = 1 + 2 * _HASH_DIGITS
-# As base64, which is shorter, of both sides' digits: eleven bytes, without the padding.
+# As base64, which is shorter, of both sides' digits, two of which make a byte; without the padding.
+_SIDES_BYTES: Final = 2 * _SIDE_DIGITS // 2
 _SIDES: Final = re.compile(r"[A-Za-z0-9_-]{15}\Z")
 _PADDING: Final = "="
 
@@ -65,7 +67,7 @@ def encode_edits(edits: Sequence[Edit], after: str, words: Words) -> str:
         ceiling = edits[place + 1].start if place + 1 < len(edits) else len(after)
         end = edit.end
         before, behind = after[max(floor, edit.start - FAR) : edit.start], after[end : min(ceiling, end + FAR)]
-        sides = _spelled(_side(before[-NEAR:], before) + _side(behind[:NEAR], behind))
+        sides = _spelled(_side(before[-NEAR:], before), _side(behind[:NEAR], behind))
         removed, inserted, label = map(words.spell, (edit.removed, edit.inserted, edit.label))
         entries.append(f'[{edit.start},{removed},{inserted},{edit.number},{label},"{sides}"]')
     return f"[{','.join(entries)}]"
@@ -105,12 +107,14 @@ def _entries(text: str, words: Words) -> Iterator[tuple[Edit, str]]:
         yield _entry_from(entry, words)
 
 
-def _side(near: str, far: str) -> str:
-    return f"{len(far):x}{side_hash(near):0{_HASH_DIGITS}x}{side_hash(far):0{_HASH_DIGITS}x}"
+def _side(near: str, far: str) -> int:
+    """Length and both hashes, as the number that their digits make."""
+    return (len(far) << 2 * _HASH_BITS) | (side_hash(near) << _HASH_BITS) | side_hash(far)
 
 
-def _spelled(digits: str) -> str:
-    return urlsafe_b64encode(bytes.fromhex(digits)).decode("ascii").rstrip(_PADDING)
+def _spelled(before: int, behind: int) -> str:
+    sides = before << 4 * _SIDE_DIGITS | behind
+    return urlsafe_b64encode(sides.to_bytes(_SIDES_BYTES, "big")).decode("ascii").rstrip(_PADDING)
 
 
 def _digits(sides: str) -> str:

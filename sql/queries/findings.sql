@@ -8,7 +8,7 @@ FROM STDIN (FORMAT BINARY);
 -- The one order that depends on neither lanes nor chunk boundaries: table, key as text, column. Each finding is hashed
 -- here as the job hashes it, and where it is not what its own hash says, comes with its place. Sent by COPY.
 SELECT h.whole, CASE WHEN h.finding_hash IS DISTINCT FROM substr(h.whole, 1, 8)
-                     THEN ARRAY[coalesce(h.leaf_name, '?'), coalesce(h.column_name, '?'), h.key] END
+                     THEN json_build_array(coalesce(h.leaf_name, '?'), coalesce(h.column_name, '?'), h.key)::text END
   FROM (SELECT sha256(convert_to(concat(
                    char_length(l.table_name), ':', l.table_name, ' ', char_length(c.column_name), ':', c.column_name, ' ',
                    f.scope, ' ', f.actionable, ' ', coalesce(f.refusal, '-'), ' ',
