@@ -1,5 +1,6 @@
 """What the engine stores and hashes: spans, digests, chains; and the batch size it aims at."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -65,6 +66,16 @@ keys = st.lists(texts, min_size=1, max_size=3).map(tuple)
 def test_a_key_has_one_text_that_other_keys_do_not_share(key: Key, other: Key) -> None:
     assert read_key(spell_key(key)) == key
     assert (spell_key(key) == spell_key(other)) == (key == other)
+
+
+@given(st.text(alphabet='[]",-\\u0 a1é').map(lambda text: f'["{text}"]'))
+def test_a_stored_key_reads_as_any_reader_of_json_reads_it(stored: str) -> None:
+    try:
+        parts = json.loads(stored)
+    except ValueError:
+        parts = None
+    is_key = isinstance(parts, list) and all(isinstance(part, str) for part in parts)
+    assert read_key(stored) == (tuple(parts) if is_key else ("unreadable", "key", stored))
 
 
 @pytest.mark.parametrize("stored", ["20", '"20"', "[20]", "[null]", "{}", "", "{20}", "[" * 100_000])
