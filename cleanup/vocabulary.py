@@ -11,10 +11,11 @@ class Decision(Enum):
     REVIEW = "review"
     KEEP = "keep"
 
-    @property
-    def changes_text(self) -> bool:
-        """Whether a span with this decision is written."""
-        return self in (Decision.REDACT, Decision.REWRITE)
+    # Whether a span with this decision is written.
+    changes_text: bool
+
+    def __init__(self, value: str) -> None:
+        self.changes_text = value in ("redact", "rewrite")
 
 
 class ColumnFormat(Enum):

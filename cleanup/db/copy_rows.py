@@ -1,12 +1,11 @@
 """Rows of a binary COPY: kept as raw blocks until one is worth decoding."""
 
 import struct
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import accumulate, pairwise
-from typing import Final, Self
+from itertools import accumulate
+from typing import Final, NamedTuple, Self
 
 import psycopg
 from psycopg import sql
@@ -21,39 +20,42 @@ _HEADER: Final = b"PGCOPY\n\xff\r\n\x00" + b"\x00" * 8
 _TRAILER: Final = b"\xff\xff"
 _INT64: Final = struct.Struct("!q")
 _INT32: Final = struct.Struct("!i")
+_COUNT_BYTES: Final = 2
 _LENGTH_BYTES: Final = 4
 
-# A row starts with its field count and the length of its first field, the scope's three letters.
+# A row starts with its field count and the length of its first field, the scope's three letters; the texts follow.
 _LETTERS: Final = slice(6, 9)
-# Of a row's fields, scope, created_at and author stand before the key.
-_BEFORE_KEY: Final = 3
+_FIRST_TEXT: Final = _LETTERS.stop
 LETTERS_PER_ROW: Final = 3
 LINK_MARK: Final = ord("l")
+_SCOPES: Final = {ord(letter): scope for letter, scope in SCOPES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class ScannedRow:
-    """One decoded row of a scan; `texts` are in the order of the configured columns, None where there is nothing
-    to look at. Where it stands is decoded when somebody asks: most rows with a hit hold nothing of ours."""
+class RowPlace(NamedTuple):
+    """When and by whom a row was written, and its key as text."""
+
+    created_at: datetime | None
+    author: str | None
+    key: tuple[str, ...]
+
+
+class ScannedRow(NamedTuple):
+    """One row of a scan, taken apart as far as its texts: most rows with a hit hold nothing of ours.
+
+    `texts` says where in the piece's buffer each of them begins and ends, in the order of the configured columns, None
+    where there is nothing to look at.
+    """
 
     scope: Scope
-    texts: tuple[str | None, ...]
-    _place: Sequence[bytes | None]
+    texts: Sequence[tuple[int, int] | None]
+    buffer: bytes
+    behind_texts: int
+    end: int
 
-    @property
-    def created_at(self) -> datetime | None:
-        """When the post was created."""
-        return _instant(self._place[0])
-
-    @property
-    def author(self) -> str | None:
-        """Who wrote the post."""
-        return _text(self._place[1])
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The key's columns as text."""
-        return tuple([_text(part) or "" for part in self._place[2:]])
+    def place(self) -> RowPlace:
+        """Decode the rest of the row."""
+        created_at, author, *key = _fields(self.buffer, self.behind_texts, self.end)
+        return RowPlace(_instant(created_at), _text(author), tuple([_text(part) or "" for part in key]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,17 @@ class Piece:
         """Where a row begins."""
         return self.ends[place - 1] if place else 0
 
-    def row(self, place: int) -> bytes:
-        """One raw row."""
-        return self.buffer[self.start(place) : self.ends[place]]
+    def row(self, place: int, texts: int) -> ScannedRow:
+        """One row of `targets.rows` with so many texts."""
+        start = self.start(place)
+        position = start + _FIRST_TEXT
+        bounds: list[tuple[int, int] | None] = []
+        for _ in range(texts):
+            (length,) = _INT32.unpack_from(self.buffer, position)
+            position += _LENGTH_BYTES
+            bounds.append(None if length < 0 else (position, position + length))
+            position += max(length, 0)
+        return ScannedRow(_SCOPES[self.buffer[start + _LETTERS.start]], bounds, self.buffer, position, self.ends[place])
 
 
 def copy_pieces(connection: Connection, copy_statement: sql.Composed, limit_bytes: int) -> Iterator[Piece]:
@@ -137,37 +147,23 @@ def _require_success(pgconn: psycopg.pq.abc.PGconn) -> None:
         raise psycopg.errors.error_from_result(failed)
 
 
-def decode_row(block: bytes, key_columns: int, hits: Sequence[int] | None = None) -> ScannedRow:
-    """Decode one row of `targets.rows`: scope, created_at, author, the key's columns, the texts.
-
-    `hits` are byte offsets in the row, each behind something: a text that none of them lies in is left out.
-    """
-    fields, ends = split_row(block)
-    first = _BEFORE_KEY + key_columns
-    texts = fields[first:]
-    if hits is not None:
-        # A text's bytes lie between the end of the field before it and its own.
-        behind = [bisect_right(hits, end) for end in ends[first - 1 :]]
-        texts = [text if start < end else None for text, (start, end) in zip(texts, pairwise(behind), strict=True)]
-    return ScannedRow(SCOPES[chr(block[_LETTERS.start])], tuple([_text(text) for text in texts]), fields[1:first])
+def split_row(row: bytes) -> list[bytes | None]:
+    """The fields of a raw row."""
+    return _fields(row, _COUNT_BYTES, len(row))
 
 
-def split_row(block: bytes) -> tuple[list[bytes | None], list[int]]:
-    """The fields of a raw row, and where each of them ends."""
-    position = 2
+def _fields(buffer: bytes, position: int, end: int) -> list[bytes | None]:
     fields: list[bytes | None] = []
-    ends: list[int] = []
     unpack = _INT32.unpack_from
-    while position < len(block):
-        (length,) = unpack(block, position)
+    while position < end:
+        (length,) = unpack(buffer, position)
         position += _LENGTH_BYTES
         if length < 0:
             fields.append(None)
         else:
-            fields.append(block[position : position + length])
+            fields.append(buffer[position : position + length])
             position += length
-        ends.append(position)
-    return fields, ends
+    return fields
 
 
 def _text(field: bytes | None) -> str | None:

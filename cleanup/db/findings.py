@@ -122,7 +122,7 @@ def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[tup
 
 
 def _place(row: bytes) -> FindingPlace:
-    (_, place), _ = split_row(row)
+    _, place = split_row(row)
     leaf_name, column_name, key = json.loads(place or b"")
     return leaf_name, column_name, read_key(key)
 

@@ -66,7 +66,7 @@ class ApplyJudge:
             if waiting:
                 return Verdict(Outcome.AWAITING_REVIEW, detail=_AGAIN, edited=True, spans=_waiting_again(waiting))
             return _left(Outcome.ALREADY_CLEAN, planned, edited=True)
-        if refusal_of(column, text, recognition) is not None:
+        if refusal_of(column, recognition, lambda: text) is not None:
             return _left(
                 Outcome.REFUSED_BY_DATABASE, planned, edited=True, detail="the result would not fit the column"
             )

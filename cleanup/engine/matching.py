@@ -70,10 +70,10 @@ def change_of(column: TextColumn, text: str, hash_before: bytes, spans: Sequence
     return Change(text, after, result.edits, hash_before, value_hash(after))
 
 
-def refusal_of(column: TextColumn, text: str, recognition: Recognition) -> str | None:
-    """Why a value can not be changed although it holds spans, known in advance."""
+def refusal_of(column: TextColumn, recognition: Recognition, text: Callable[[], str]) -> str | None:
+    """Why a value can not be changed although it holds spans, known in advance; its text is seldom asked for."""
     if recognition.problem is not None:
         return "unreadable"
     if column.max_length is None or not any(span.decision.changes_text for span in recognition.spans):
         return None
-    return "too_long" if len(splice(text, recognition.spans).after) > column.max_length else None
+    return "too_long" if len(splice(text(), recognition.spans).after) > column.max_length else None

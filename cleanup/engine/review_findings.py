@@ -73,7 +73,7 @@ def _decide(
             problems.add(f"{_named(one.awaiting)}: the finder does not find this link any more", one.line)
             return None
     column, text = decided[0].awaiting.column, waiting.text or ""
-    refusal = refusal_of(column, text, Recognition(tuple(spans)))
+    refusal = refusal_of(column, Recognition(tuple(spans)), lambda: text)
     if refusal is not None and waiting.finding.refusal is None:
         named = _named(decided[0].awaiting)
         problems.add(f"{named}: the result would not fit its column ({refusal})", *(one.line for one in decided))

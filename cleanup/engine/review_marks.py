@@ -1,7 +1,6 @@
 """Spans that a person has decided: how they are told from those that the policy decided by itself."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 from cleanup.links.spans import Span
@@ -13,13 +12,12 @@ _REVIEWED: Final = "decided in review: "
 
 def kept(span: Span) -> Span:
     """The span as a person keeps it."""
-    return replace(span, decision=Decision.KEEP, reason=_REVIEWED + span.reason)
+    return span._replace(decision=Decision.KEEP, reason=_REVIEWED + span.reason)
 
 
 def redacted(span: Span, by_policy: Span) -> Span:
     """The span as a person redacts it, with what the policy would have put there."""
-    return replace(
-        span,
+    return span._replace(
         decision=Decision.REDACT,
         reason=_REVIEWED + span.reason,
         replacement=by_policy.replacement,

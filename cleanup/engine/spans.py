@@ -60,7 +60,12 @@ def _decoded(stored: Sequence[object], words: Words) -> Span:
 
 def value_hash(text: str | None) -> bytes:
     """SHA-256 over a value's text in UTF-8, the same that the server computes; NULL has a hash of its own."""
-    return NULL_HASH if text is None else hashlib.sha256(text.encode()).digest()
+    return NULL_HASH if text is None else bytes_hash(text.encode())
+
+
+def bytes_hash(text: bytes) -> bytes:
+    """The same of a text that is in UTF-8 already."""
+    return hashlib.sha256(text).digest()
 
 
 def finding_hash(table_name: str, column_name: str, finding: Finding) -> bytes:

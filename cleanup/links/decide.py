@@ -1,8 +1,8 @@
 """What one URL is under the policy: its rule, seen through wrappers, deep links and the resolution map."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from cleanup.links.host_table import HostTable
 from cleanup.links.hosts import browser_host
@@ -21,8 +21,7 @@ def strictness(decision: Decision | None) -> int:
     return _STRICTNESS[decision]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the policy says of one URL before its line is looked at.
 
     `url` is the link that decided (the inner one of a wrapper, the target of a short link); `host`
@@ -53,7 +52,7 @@ class Judge:
             inner = self._strictest_inner(url)
             if inner is not None:
                 outer = _shown_host(url)
-                return replace(inner, kind="wrapped", reason=f"wrapper around: {inner.reason}", host=outer)
+                return inner._replace(kind="wrapped", reason=f"wrapper around: {inner.reason}", host=outer)
         return own
 
     def rule(self, url: Url, written: str) -> KindRule | None:
@@ -85,7 +84,7 @@ class Judge:
             found = self._own(target, normal_form(target), hops + 1)
             if found is None:
                 return None
-            return replace(found, reason=f"{rule.label} that leads to: {found.reason}", host=_shown_host(url))
+            return found._replace(reason=f"{rule.label} that leads to: {found.reason}", host=_shown_host(url))
         verdict = Verdict(rule, rule.kind, rule.reason, _shown_host(url), url)
         return self._through_deep_link(verdict) if rule.follows_target else verdict
 
@@ -118,7 +117,7 @@ class Judge:
         if opened is None:
             return verdict
         if opened.rule.through_deep_link is ThroughDeepLink.KIND:
-            return replace(opened, host=verdict.host)
+            return opened._replace(host=verdict.host)
         row = opened.rule
         rule = replace(
             verdict.rule,
@@ -127,7 +126,7 @@ class Judge:
             beside_live_cue=row.beside_live_cue,
             is_code_cue=row.is_code_cue,
         )
-        return replace(verdict, rule=rule, url=opened.url)
+        return verdict._replace(rule=rule, url=opened.url)
 
     def _opened(self, url: Url) -> Verdict | None:
         """The live or short link that a deep link opens, where it opens nothing else."""

@@ -1,7 +1,6 @@
 """The finder: every link of a value in its column's format, each with its decision and reason."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final, assert_never
@@ -112,4 +111,4 @@ class Finder:
 
 def _covering(span: Span, length: int, replacement: str | None) -> Span:
     changed = replacement if replacement is not None and span.decision is Decision.REDACT else span.replacement
-    return replace(span, start=0, end=length, replacement=changed)
+    return span._replace(start=0, end=length, replacement=changed)

@@ -1,7 +1,6 @@
 """The links of a JSON document: every string leaf read as text, or in the format that the config names for it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from cleanup.links.json_view import JsonInvalid, Leaf, in_quotes, leaf_view, leaves, parse_path, selects
 from cleanup.links.markup_links import in_raw
@@ -45,7 +44,7 @@ def _format_of(leaf: Leaf, formats: Sequence[tuple[tuple[str, ...], ColumnFormat
 
 def _in_document(span: Span, view: View) -> Span:
     children = tuple(_in_document(child, view) for child in span.children)
-    return replace(in_raw(span, view, in_quotes), children=children)
+    return in_raw(span, view, in_quotes)._replace(children=children)
 
 
 def wanted_leaves(document: str, paths: tuple[str, ...], deepest: int) -> Iterator[Leaf]:

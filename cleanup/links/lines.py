@@ -14,6 +14,17 @@ _LINE_END: Final = re.compile(r"[\n\r]")
 _ANY_URL: Final = re.compile(r"(?<![0-9A-Za-z-])[0-9A-Za-z-]++(?:\.[0-9A-Za-z-]++)+(?:[/?#][!-~]*+)?")
 
 
+def lines_around(buffer: bytes, start: int, end: int, first: int, last: int) -> tuple[int, int]:
+    """Where the lines begin and end that a range of UTF-8 has between two hits of the prefilter, line ends included.
+
+    What a running text says of a link, it says on the link's own line; so these lines hold the links that the whole
+    range holds.
+    """
+    before = max(buffer.rfind(b"\n", start, first - 1), buffer.rfind(b"\r", start, first - 1), start)
+    ends = (buffer.find(b"\n", last - 1, end), buffer.find(b"\r", last - 1, end))
+    return before, min((place + 1 for place in ends if place >= 0), default=end)
+
+
 class Spellings:
     """A set of cues, found case-folded and with the fillers left out."""
 

@@ -1,7 +1,7 @@
 """Links that markup wraps around a label: anchors and Markdown links, joined with the spans of their labels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -36,7 +36,7 @@ class Wrap:
 def in_raw(span: Span, place: Place, escape: "Escape") -> Span:
     """A span of a view as a span of the raw text, its replacement escaped for the format."""
     replacement = None if span.replacement is None else escape(span.replacement)
-    return replace(span, start=place.raw_start(span.start), end=place.raw_end(span.end), replacement=replacement)
+    return span._replace(start=place.raw_start(span.start), end=place.raw_end(span.end), replacement=replacement)
 
 
 # The marks that a format puts around a label without showing them, each with the one that closes it.
@@ -92,7 +92,7 @@ def _around(raw: str, wrap: Wrap, target: Span, children: Sequence[Span], alone:
         follows = target if target.decision.changes_text else strictest
         put = escape(follows.replacement or "") if follows is target else (follows.replacement or "")
         replacement = put if alone else _label(raw, wrap, children) + put
-    return replace(strictest, start=wrap.start, end=wrap.end, replacement=replacement, children=tuple(children))
+    return strictest._replace(start=wrap.start, end=wrap.end, replacement=replacement, children=tuple(children))
 
 
 def _label(raw: str, wrap: Wrap, children: Sequence[Span]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cleanup.links.host_table import HostTable
-from cleanup.links.urls import Extent, UrlReader
+from cleanup.links.urls import Extent, Url, UrlReader
 
 # The look-behind stands behind the first character, so that the engine can skip to one; it makes each
 # run be tried once, so that a long run without a dot costs no more than its length.
@@ -16,8 +16,16 @@ _SCHEME_HERE: Final = re.compile(r"([A-Za-z][0-9A-Za-z+.-]*+):(?://|\\/\\/)")
 _SCHEME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 # A URL without scheme starts after none of these (letters and digits never stand before a whole run).
 _NO_START_AFTER: Final = frozenset(".-_@/=%:&#")
+# A text in which one plainly written URL stands alone: around it is no ASCII but blanks and a few marks that are part of
+# no link, none of them beside it. Most texts that authors paste a link into are so. What a URL may have and that
+# expression lacks (user info, a port, brackets, braces, quotes, marks that are given back) is for _Scan.
+_LONE: Final = re.compile(
+    r"[^\"$-*\--:<-~]*+(?<![!-~])(?:([A-Za-z][0-9A-Za-z+.-]*+)://)?((?![_-])[0-9A-Za-z_-]++(?:\.[0-9A-Za-z_-]++)*+)"
+    r"([/?#][!#-&*-;=?-Z_a-z~]*+)?(?<![!*,.:;?_~])(?![!-~])[^\"$-*\--:<-~]*+\Z"
+)
 _MISSPELLED_WEB: Final = re.compile(r"(?:\A|[^A-Za-z])(?:h[a-z*]{1,3}ps?|t{1,2}ps?)\Z", re.IGNORECASE)
 _LONGEST_MISSPELLED: Final = 8
+_LAST_ASCII: Final = "\x7f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,40 @@ class UrlScanner:
     def scan(self, text: str, given_back: str) -> list[Extent]:
         """All URLs of the text, ascending, none inside another; `given_back` is what none ends with."""
         return _Scan(self._table, text, given_back).run()
+
+    def lone(self, text: str) -> Extent | None:
+        """The text's one URL, the same that `scan` finds, where that can be told at once: nothing else in the text can
+        be a link then, or part of one. None where it takes a closer look."""
+        found = _LONE.match(text)
+        if found is None:
+            return None
+        written, host, rest = found.groups("")
+        scheme = written.lower()
+        start, end = found.span(2)
+        if "://" in rest or (rest and self._is_cut(host, rest)):
+            return None
+        if scheme:
+            start = found.start(1)
+            # Without a path, a host may go on in characters that a browser maps.
+            if not (self._is_scheme(scheme) and (rest or text[end : end + 1] <= _LAST_ASCII)):
+                return None
+        elif not _is_known(self._table, host):
+            return None
+        extent = Extent(start, end + len(rest), Url(scheme, host, rest))
+        return extent if scheme or not _is_mention(self._table, extent) else None
+
+    def _is_scheme(self, scheme: str) -> bool:
+        if scheme in ("http", "https"):
+            return True
+        return not scheme.endswith(("http", "https")) and self._table.is_scheme(scheme)
+
+    def _is_cut(self, host: str, rest: str) -> bool:
+        """Whether a short host's token may end before the URL does, unless by a query."""
+        token = self._table.token_lengths(host.lower(), rest)
+        if token is None:
+            return False
+        path, lengths = token
+        return len(rest) - len(path) not in lengths or not rest[len(path) :].isalnum()
 
     def is_held_back(self, text: str, position: int) -> bool:
         """Whether a URL without scheme could begin at `position`, did the mark before it not forbid it."""
@@ -144,7 +186,7 @@ class _Scan:
         if start is None or text.startswith("@", host_end):
             return
         extent = self._reader.without_scheme(start, host_start, host_end, limit)
-        if not self._is_mention(extent):
+        if not _is_mention(self._table, extent):
             self._take(extent)
 
     def _start_without_scheme(self, host_start: int) -> int | None:
@@ -173,12 +215,6 @@ class _Scan:
         before = self._text[max(self._position, slashes - 1 - _LONGEST_MISSPELLED) : slashes - 1]
         return bool(_MISSPELLED_WEB.search(before))
 
-    def _is_mention(self, extent: Extent) -> bool:
-        """A platform's bare domain in prose is a mention, not a link."""
-        if extent.url.rest not in ("", "/"):
-            return False
-        return self._table.root(extent.url.host) == extent.url.host
-
     def _after_a_cut(self, index: int) -> None:
         """Read on where a token of known length was cut off, as if the text began there."""
         while self._cut:
@@ -204,3 +240,10 @@ class _Scan:
 def _is_known(table: HostTable, host: str) -> bool:
     host = host.lower()
     return table.root(host if host.isascii() else re.sub("[。．｡]", ".", host)) is not None
+
+
+def _is_mention(table: HostTable, extent: Extent) -> bool:
+    """A platform's bare domain in prose is a mention, not a link."""
+    if extent.url.rest not in ("", "/"):
+        return False
+    return table.root(extent.url.host) == extent.url.host

@@ -1,12 +1,11 @@
 """What the finder says of a text: spans, and what was seen beside them."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cleanup.vocabulary import Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """One link in a value.
 
     `start` and `end` count code points of the raw value (of the raw document where the value
@@ -32,9 +31,22 @@ class Span:
         """What the policy says of the link, in one word: platform/kind/decision."""
         return f"{self.platform}/{self.kind}/{self.decision.value}"
 
+    def moved(self, by: int) -> "Span":
+        """The same span in a text that has so many more characters before it."""
+        return Span(
+            self.start + by,
+            self.end + by,
+            self.platform,
+            self.kind,
+            self.decision,
+            self.reason,
+            self.host,
+            self.replacement,
+            tuple([child.moved(by) for child in self.children]) if self.children else (),
+        )
 
-@dataclass(frozen=True, slots=True)
-class Recognition:
+
+class Recognition(NamedTuple):
     """Everything the finder says of one value.
 
     `spans` ascend and never overlap. `counted` names the hosts seen that the policy only counts,
@@ -45,3 +57,7 @@ class Recognition:
     spans: tuple[Span, ...] = ()
     counted: tuple[str, ...] = ()
     problem: str | None = None
+
+    def moved(self, by: int) -> "Recognition":
+        """The same in a text that has so many more characters before it."""
+        return Recognition(tuple([span.moved(by) for span in self.spans]), self.counted, self.problem)

@@ -1,7 +1,7 @@
 """Every link of one running text, decided: URLs, deep links and share codes, line by line."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from cleanup.links.code_decisions import CodeReader, LinksOnLines
@@ -37,11 +37,11 @@ class TextLinks:
     position: its place is for the caller to fill in.
     """
 
-    spans: list[Span] = field(default_factory=list)
-    urls: list[tuple[int, int]] = field(default_factory=list)
-    mentions: set[int] = field(default_factory=set)
-    targets: list[Span | None] = field(default_factory=list)
-    counted: list[str] = field(default_factory=list)
+    spans: list[Span]
+    urls: list[tuple[int, int]]
+    mentions: set[int]
+    targets: list[Span | None]
+    counted: list[str]
 
 
 class TextReader:
@@ -67,27 +67,26 @@ class TextReader:
 
     def read(self, text: str, judge: Judge, *, markdown: bool = False, targets: Sequence[Target] = ()) -> TextLinks:
         """Find and decide every link of the text, and the links that markup holds beside it."""
-        found = TextLinks()
-        extents = self.extents(text, markdown=markdown)
-        found.urls = [(extent.start, extent.end) for extent in extents]
-        if targets:
-            found.mentions = {extent.start for extent in extents if judge.is_mention(extent.url)}
-        lines = Lines(text, found.urls, self._live)
+        lone = self._scanner.lone(text)
+        extents = [lone] if lone else self.extents(text, markdown=markdown)
+        urls = [(extent.start, extent.end) for extent in extents]
+        lines = Lines(text, urls, self._live)
         decider = _Decider(self._policy, self._table, judge, lines)
-        for extent in extents:
-            target = Target(extent.start, extent.url, text[extent.start : extent.end])
-            if span := decider.span(target, extent.end):
-                found.spans.append(span)
-        found.targets = [decider.span(target, target.position) for target in targets]
-        found.counted = decider.counted
-        codes = [(reader, some) for reader in self._codes if (some := reader.codes(text))]
+        spans = [
+            span
+            for extent in extents
+            if (span := decider.span(extent.url, text[extent.start : extent.end], extent.start, extent.end))
+        ]
+        decided = [decider.span(target.url, target.written, target.position, target.position) for target in targets]
+        codes = [] if lone else [(reader, some) for reader in self._codes if (some := reader.codes(text))]
         if codes:
-            decided = (*found.spans, *(span for span in found.targets if span))
-            links = LinksOnLines([span.start for span in decided if span.decision.changes_text], decider.short_links)
+            changed = [span.start for span in (*spans, *decided) if span and span.decision.changes_text]
+            links = LinksOnLines(changed, decider.short_links)
             for reader, some in codes:
-                found.spans += reader.read(text, some, lines, found.urls, links)
-            found.spans.sort(key=lambda span: span.start)
-        return found
+                spans += reader.read(text, some, lines, urls, links)
+            spans.sort(key=lambda span: span.start)
+        mentions = {extent.start for extent in extents if judge.is_mention(extent.url)} if targets else set[int]()
+        return TextLinks(spans, urls, mentions, decided, decider.counted)
 
 
 class _Decider:
@@ -101,33 +100,33 @@ class _Decider:
         self.counted: list[str] = []
         self.short_links: list[int] = []
 
-    def span(self, target: Target, end: int) -> Span | None:
+    def span(self, url: Url, written: str, start: int, end: int) -> Span | None:
         """The span of one URL, or None where it is not ours."""
-        verdict = self._judge.verdict(target.url, target.written)
+        verdict = self._judge.verdict(url, written)
         if verdict is None:
             return None
         rule = verdict.rule
         if rule.is_code_cue:
-            self.short_links.append(target.position)
+            self.short_links.append(start)
         if rule.counted:
             self.counted.append(self._table.root(verdict.host) or verdict.host)
         if rule.decision is None:
             return None
         return decided_span(
-            target.position,
+            start,
             end,
             rule,
             kind=verdict.kind,
             host=verdict.host,
             reason=verdict.reason,
-            live_cue=self._live_cue(target.position) if rule.beside_live_cue else None,
+            live_cue=self._live_cue(start) if rule.beside_live_cue else None,
             placeholder=self._policy.placeholder,
             fields=lambda: link_fields(
                 platform=rule.platform,
                 kind=verdict.kind,
                 host=verdict.url.host,
                 rest=verdict.url.rest,
-                url=target.written,
+                url=written,
             ),
         )
 

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cleanup.links.hosts import DOTS, DROPPED, browser_host, maps_into_host
 
@@ -34,8 +33,9 @@ _WHOLE_BARE: Final = re.compile(
 TokenLengths = Callable[[str, str], tuple[str, tuple[int, ...]] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+# These two, like spans and verdicts, are tuples: one is made for every link that is looked at, and that takes a quarter
+# of the time which a frozen dataclass takes.
+class Url(NamedTuple):
     """One URL, cut into parts.
 
     `scheme` is lower case and empty where the URL has none. `authority` and `rest` are as written
@@ -63,8 +63,7 @@ class Url:
         return self.authority + self.rest
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """A URL found in a text, with its offsets; `cut` says that text is glued to its end."""
 
     start: int

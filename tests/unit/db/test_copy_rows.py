@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from cleanup.db.connection import Connection, open_connection, transaction
-from cleanup.db.copy_rows import Piece, copy_pieces, decode_row
+from cleanup.db.copy_rows import Piece, RowPlace, ScannedRow, copy_pieces
 from cleanup.db.targets import Scope
 from cleanup.demo.server import Server
 
@@ -21,35 +21,34 @@ def connection(server: Server) -> Iterator[Connection]:
     opened.close()
 
 
-def scan(connection: Connection, values: str) -> list[bytes]:
-    """The raw rows of a scan with that VALUES list: scope, created_at, author, two key columns, two texts."""
+def scan(connection: Connection, values: str, texts: int) -> list[ScannedRow]:
+    """The rows of a scan with that VALUES list: scope, so many texts, created_at, author, two key columns."""
     query = sql.SQL("COPY (SELECT * FROM (VALUES {}) AS v) TO STDOUT (FORMAT BINARY)").format(sql.SQL(values))
     with transaction(connection, read_only=True):
-        return rows_of(list(copy_pieces(connection, query, 1 << 20)))
+        return rows_of(list(copy_pieces(connection, query, 1 << 20)), texts)
 
 
-def rows_of(pieces: list[Piece]) -> list[bytes]:
-    """Every raw row."""
-    return [piece.row(place) for piece in pieces for place in range(len(piece.ends))]
+def rows_of(pieces: list[Piece], texts: int) -> list[ScannedRow]:
+    """Every row."""
+    return [piece.row(place, texts) for piece in pieces for place in range(len(piece.ends))]
+
+
+def texts_of(row: ScannedRow) -> list[str | None]:
+    """What stands where the row says that its texts do."""
+    return [bounds and row.buffer[bounds[0] : bounds[1]].decode() for bounds in row.texts]
 
 
 def test_a_row_comes_back_as_it_was_written(connection: Connection) -> None:
-    (block,) = scan(
-        connection, "('e-', timestamptz '2020-05-01 08:00:00.000001+08', '7', 'a', '', '桂花\n🌿', NULL::text)"
+    first, second = scan(
+        connection,
+        "('e--', '桂花\n🌿', NULL::text, timestamptz '2020-05-01 08:00:00.000001+08', '7', 'a', ''),"
+        " ('hnl', '', '好', NULL, NULL, '1', '二')",
+        texts=2,
     )
-    row = decode_row(block, 2)
-    assert (row.scope, row.texts) == (Scope.EXEMPT, ("桂花\n🌿", None))
-    assert (row.created_at, row.author, row.key) == (datetime(2020, 5, 1, 0, 0, 0, 1, UTC), "7", ("a", ""))
-
-
-def test_a_text_that_nothing_was_hit_in_is_left_out(connection: Connection) -> None:
-    (block,) = scan(connection, "('h-', NULL::timestamptz, 'author', '1', 'x', 'first', '', 'third')")
-    first, third = block.index(b"first"), block.index(b"third")
-    behind = {"first": first + 5, "third": third + 5}
-    assert decode_row(block, 2, [behind["first"]]).texts == ("first", None, None)
-    assert decode_row(block, 2, [first + 1, behind["third"]]).texts == ("first", None, "third")
-    # What is hit in the author, or in the key, is no text.
-    assert decode_row(block, 2, [block.index(b"author") + 3]).texts == (None, None, None)
+    assert (first.scope, texts_of(first)) == (Scope.EXEMPT, ["桂花\n🌿", None])
+    assert first.place() == RowPlace(datetime(2020, 5, 1, 0, 0, 0, 1, UTC), "7", ("a", ""))
+    assert (second.scope, texts_of(second)) == (Scope.HISTORICAL, ["", "好"])
+    assert second.place() == RowPlace(None, None, ("1", "二"))
 
 
 @pytest.mark.parametrize(
@@ -66,9 +65,9 @@ def test_a_text_that_nothing_was_hit_in_is_left_out(connection: Connection) -> N
     ],
 )
 def test_instants_beyond_the_calendar_are_none(connection: Connection, written: str, read: datetime | None) -> None:
-    (block,) = scan(connection, f"('h-', {written}, NULL::text, '1', 'x', 'text')")
-    row = decode_row(block, 2)
-    assert (row.created_at, row.author, row.texts) == (read, None, ("text",))
+    (row,) = scan(connection, f"('h--', 'text', {written}, NULL::text, '1', 'x')", texts=1)
+    assert row.place() == RowPlace(read, None, ("1", "x"))
+    assert texts_of(row) == ["text"]
 
 
 def test_no_row_no_piece_and_many_rows_in_pieces(connection: Connection) -> None:
@@ -76,16 +75,16 @@ def test_no_row_no_piece_and_many_rows_in_pieces(connection: Connection) -> None
         none = sql.SQL("COPY (SELECT 'h-', 1 WHERE false) TO STDOUT (FORMAT BINARY)").format()
         assert list(copy_pieces(connection, none, 100)) == []
         many = sql.SQL(
-            "COPY (SELECT 'h-l', NULL::timestamptz, NULL::text, n::text, repeat('好', n)"
+            "COPY (SELECT 'h-l', repeat('好', n), NULL::timestamptz, NULL::text, n::text"
             " FROM generate_series(0, 3000) AS n) TO STDOUT (FORMAT BINARY)"
         ).format()
         pieces = list(copy_pieces(connection, many, 100_000))
     assert [len(piece.buffer) for piece in pieces[:-1]] == [piece.ends[-1] for piece in pieces[:-1]]
     assert all(100_000 <= len(piece.buffer) < 120_000 for piece in pieces[:-1])
     assert all(bytes(piece.letters) == b"h-l" * len(piece.ends) for piece in pieces)
-    rows = [decode_row(row, 1) for row in rows_of(pieces)]
-    assert [row.key for row in rows] == [(str(number),) for number in range(3001)]
-    assert all(row.texts == ("好" * number,) for number, row in enumerate(rows))
+    rows = rows_of(pieces, texts=1)
+    assert [row.place().key for row in rows] == [(str(number),) for number in range(3001)]
+    assert all(texts_of(row) == ["好" * number] for number, row in enumerate(rows))
 
 
 def test_a_scan_that_is_left_half_way_leaves_the_connection_usable(connection: Connection) -> None:
