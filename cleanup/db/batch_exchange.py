@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from cleanup.db.batches import Settlement
 from cleanup.db.change_log import LogEntry
@@ -29,8 +30,7 @@ class BatchRange:
     retries: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class LockedRow:
+class LockedRow(NamedTuple):
     """A row under our lock, as it is now; `texts` are in the order of the configured columns."""
 
     scope: Scope
@@ -48,8 +48,7 @@ class Opening:
     locked_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class RowWrite:
+class RowWrite(NamedTuple):
     """New values of one row: by column number the text and its expected hash, both None for NULL."""
 
     key: Key
@@ -63,8 +62,7 @@ class RowRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnchangedFinding:
+class UnchangedFinding(NamedTuple):
     """A finding that the batch leaves as it is, and why."""
 
     finding_number: int
@@ -72,8 +70,7 @@ class UnchangedFinding:
     detail: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LinkConflict:
+class LinkConflict(NamedTuple):
     """One link that a rollback leaves as it is, and why."""
 
     finding_number: int

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import psycopg
 from psycopg.rows import args_row
@@ -55,8 +55,7 @@ class _LaterRow(LogRow):
     later_than: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """What a batch adds to the log for one finding; the rest is taken from the finding."""
 
     finding_number: int

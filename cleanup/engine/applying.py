@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from cleanup import VERSION
@@ -29,7 +30,7 @@ from cleanup.engine.guards import (
     require_signed_findings,
 )
 from cleanup.engine.job import Job, describe_tables, resolver_within
-from cleanup.engine.lanes import Stop
+from cleanup.engine.lanes import Stop, WaitingLanes
 from cleanup.engine.matching import Matcher
 from cleanup.engine.run_end import close
 from cleanup.engine.run_job import RunJob
@@ -87,21 +88,29 @@ def apply_plan(
     cutover, drifted; and StoppedBySignal between batches, after which the same command goes on.
     """
     database = Database(job.dsn, APPLICATION_NAME)
+    lanes = 1 if canary else job.config.pace.lanes
     try:
-        place = database.transact(lambda connection: _open_run(connection, job, plan_id))
-        tell(Event.RUN_STARTED, run=place.run_id, plan=plan_id, lanes=1 if canary else job.config.pace.lanes)
-        until = None if canary is None else canary + settled_findings(database, place.run_id)
-        order = _Order(job, replace(place, newest_first=newest_first), until)
-        try:
+        with WaitingLanes() as waiting:
+            load = partial(waiting.load, _apply_lane, lanes)
+            place = database.transact(lambda connection: _open_run(connection, job, plan_id, load))
+            tell(Event.RUN_STARTED, run=place.run_id, plan=plan_id, lanes=lanes)
+            until = None if canary is None else canary + settled_findings(database, place.run_id)
+            order = _Order(job, replace(place, newest_first=newest_first), until)
             kind = RunJob[_Order] if canary is None else CanaryJob[_Order]
-            return kind(job, database, place, APPLICATION_NAME, on_tick).work(_apply_lane, order)
-        except CanaryReached:
-            raise stand_still(database, place.run_id) from None
-        except DriftTooHigh:
-            database.transact(lambda connection: close(connection, place.run_id, RunState.DRIFT_STOPPED))
-            raise
+            return _work(kind(job, database, place, APPLICATION_NAME, on_tick, waiting), database, order)
     finally:
         database.close()
+
+
+def _work(run_job: RunJob[_Order], database: Database, order: _Order) -> Run:
+    run_id = order.place.run_id
+    try:
+        return run_job.work(_apply_lane, order)
+    except CanaryReached:
+        raise stand_still(database, run_id) from None
+    except DriftTooHigh:
+        database.transact(lambda connection: close(connection, run_id, RunState.DRIFT_STOPPED))
+        raise
 
 
 def _apply_lane(order: _Order, lane: int, stop: Stop) -> None:
@@ -118,7 +127,7 @@ def _apply_lane(order: _Order, lane: int, stop: Stop) -> None:
         database.close()
 
 
-def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
+def _open_run(connection: Connection, job: Job, plan_id: int, load_lanes: Callable[[], None]) -> RunPlace:
     require_ledger(connection)
     plan = get_plan(connection, plan_id)
     require_finished(plan)
@@ -136,6 +145,8 @@ def _open_run(connection: Connection, job: Job, plan_id: int) -> RunPlace:
     if run_id is None:
         approval = require_approval(connection, plan, now, four_eyes=job.config.approval.four_eyes)
         checks = require_preflight(connection, job, plan_id)
+        # What is left to prove takes its time, and most of it the server's: lanes load meanwhile.
+        load_lanes()
         require_signed_findings(connection, plan)
         drift = require_little_drift(connection, plan_id, targets, job.config.approval)
         terms = RunTerms(actionable_findings(connection, plan_id), job.config.retention.days, VERSION)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from cleanup.db.batch_exchange import (
     BatchRange,
@@ -58,8 +58,7 @@ class _Tally(Generic[SomeItem]):
     changes: "list[_Changed[SomeItem]]" = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Changed(Generic[SomeItem]):
+class _Changed(NamedTuple, Generic[SomeItem]):
     """An item whose value changes."""
 
     item: SomeItem

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -14,7 +14,7 @@ from itertools import count
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Self, TypeVar
 
 from cleanup.engine.job_signals import STOP_SIGNALS, Signals, signals_held, signals_noted
 from cleanup.engine.lane_priority import come_after_others
@@ -93,6 +93,36 @@ class _Lane:
         return None
 
 
+class WaitingLanes:
+    """Lanes that load while the job still makes sure that there is work for them: they wait for their order, and those
+    that get none by the end of the `with` have done nothing and are ended."""
+
+    def __init__(self) -> None:
+        self._lanes: list[_Lane] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.dismiss()
+
+    def load(self, entry: Entry[_Order], lanes: int) -> None:
+        """Have so many lanes load."""
+        with signals_held():
+            self._lanes += [_start(entry, number) for number in range(len(self._lanes) + 1, lanes + 1)]
+
+    def take(self, lanes: int) -> list[_Lane]:
+        """Hand over so many of them, or as many as there are."""
+        taken, self._lanes = self._lanes[:lanes], self._lanes[lanes:]
+        return taken
+
+    def dismiss(self) -> None:
+        """End those that nobody has taken."""
+        for lane in self.take(len(self._lanes)):
+            lane.process.kill()
+            lane.problem()
+
+
 class Stopped(Enum):
     """Why lanes were asked to end although there was something left to do."""
 
@@ -107,17 +137,20 @@ def run_lanes(
     on_tick: Callable[[], int | None],
     deadline: float | None = None,
     niceness: int = 0,
+    waiting: WaitingLanes | None = None,
 ) -> Stopped | None:
     """Run `entry(order, lane, stop)` in so many processes until all have ended; return why they were asked to, if so.
 
     `on_tick` is called about twice a second; it may say how many lanes there are to be from now on. The first
     lane that fails stops the others between batches, and its error is raised here; a lane that was killed
     raises LaneLost. At `deadline`, on the monotonic clock, lanes are stopped between batches. `niceness` is how far
-    lanes come after others on their host.
+    lanes come after others on their host. Lanes that have been `waiting` for such an order get it first.
     """
+    waiting = waiting or WaitingLanes()
     with signals_noted() as signals:
         crew = _Crew(entry, order, niceness)
-        crew.resize(lanes)
+        crew.resize(lanes, waiting.take(lanes))
+        waiting.dismiss()
         failure, stopped = _watch(crew, signals, on_tick, deadline)
     if failure is not None:
         raise failure
@@ -128,41 +161,30 @@ class _Crew(Generic[_Order]):
     """The lanes of one job: they grow and shrink between batches, and each has a number of its own."""
 
     def __init__(self, entry: Entry[_Order], order: _Order, niceness: int) -> None:
-        self._context = multiprocessing.get_context("spawn")
         self._entry = entry
         self._order = order
         self._niceness = niceness
         self.alive: list[_Lane] = []
         self._is_ending = False
 
-    def resize(self, lanes: int) -> None:
-        """Start lanes, or ask the last ones to end; once a lane found nothing left to do, none is started."""
+    def resize(self, lanes: int, waiting: Sequence[_Lane] = ()) -> None:
+        """Start lanes, or ask the last ones to end; once a lane found nothing left to do, none is started.
+
+        Those that are `waiting` already come first.
+        """
         working = [lane for lane in self.alive if not lane.is_asked]
         for surplus in working[lanes:]:
             surplus.ask_to_stop()
-        missing = 0 if self._is_ending else lanes - len(working)
-        taken = {lane.number for lane in self.alive}
+        missing = 0 if self._is_ending else lanes - len(working) - len(waiting)
+        taken = {lane.number for lane in (*self.alive, *waiting)}
         free = (number for number in count(1) if number not in taken)
         with signals_held():
-            started = [self._start(next(free)) for _ in range(missing)]
+            started = [*waiting, *(_start(self._entry, next(free)) for _ in range(missing))]
         self.alive += started
         for lane in started:
             # A policy of a thousand hosts is more than a pipe holds: sending it waits until the lane has loaded. So all
             # of them load at once.
             lane.give((self._order, self._niceness))
-
-    def _start(self, number: int) -> _Lane:
-        ending, sender = self._context.Pipe(duplex=False)
-        until_closed, keep_going = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=_lane,
-            args=(self._entry, number, until_closed, sender),
-            name=f"cleanup lane {number}",
-        )
-        process.start()
-        sender.close()
-        until_closed.close()
-        return _Lane(number, process, ending, keep_going)
 
     def ask_to_stop(self) -> None:
         """Let every lane end between batches."""
@@ -179,6 +201,17 @@ class _Crew(Generic[_Order]):
             problem = lane.problem()
             problems += [problem] if problem is not None else []
         return problems
+
+
+def _start(entry: Entry[_Order], number: int) -> _Lane:
+    spawning = multiprocessing.get_context("spawn")
+    ending, sender = spawning.Pipe(duplex=False)
+    until_closed, keep_going = spawning.Pipe(duplex=False)
+    process = spawning.Process(target=_lane, args=(entry, number, until_closed, sender), name=f"cleanup lane {number}")
+    process.start()
+    sender.close()
+    until_closed.close()
+    return _Lane(number, process, ending, keep_going)
 
 
 def _watch(

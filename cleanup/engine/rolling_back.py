@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from cleanup import VERSION
@@ -20,7 +21,7 @@ from cleanup.db.session import server_clock
 from cleanup.engine.checks.preflight import require_writable
 from cleanup.engine.guards import require_other_person_to_start, require_signature
 from cleanup.engine.job import Job
-from cleanup.engine.lanes import Stop
+from cleanup.engine.lanes import Stop, WaitingLanes
 from cleanup.engine.rollback_source import Source, SourceLog, open_source
 from cleanup.engine.run_job import RunJob
 from cleanup.engine.run_lane import RunLane, RunPlace
@@ -49,10 +50,15 @@ def roll_back(job: Job, source_run_id: int, selection: Selection, on_tick: Calla
     """
     database = Database(job.dsn, APPLICATION_NAME)
     try:
-        order = database.transact(lambda connection: _open_rollback(connection, job, source_run_id, selection))
-        run_id = order.place.run_id
-        tell(Event.RUN_STARTED, run=run_id, source=source_run_id, lanes=job.config.pace.lanes)
-        return RunJob[_Order](job, database, order.place, APPLICATION_NAME, on_tick).work(_rollback_lane, order)
+        with WaitingLanes() as waiting:
+            load = partial(waiting.load, _rollback_lane, job.config.pace.lanes)
+            order = database.transact(
+                lambda connection: _open_rollback(connection, job, source_run_id, selection, load)
+            )
+            run_id = order.place.run_id
+            tell(Event.RUN_STARTED, run=run_id, source=source_run_id, lanes=job.config.pace.lanes)
+            run_job = RunJob[_Order](job, database, order.place, APPLICATION_NAME, on_tick, waiting)
+            return run_job.work(_rollback_lane, order)
     finally:
         database.close()
 
@@ -71,7 +77,9 @@ def _no_watch(findings: int) -> None:
     del findings
 
 
-def _open_rollback(connection: Connection, job: Job, source_run_id: int, selection: Selection) -> _Order:
+def _open_rollback(
+    connection: Connection, job: Job, source_run_id: int, selection: Selection, load_lanes: Callable[[], None]
+) -> _Order:
     require_ledger(connection)
     source = open_source(connection, job, source_run_id, selection)
     # Another job may be about to create one, or to close it, or to purge what it would read.
@@ -79,7 +87,11 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int, selecti
     require_log(connection, source_run_id)
     run_id = open_rollback_of(connection, source_run_id)
     if run_id is None:
-        run_id = _create(connection, job, source)
+        require_writable(connection, job)
+        approval_id = _approval(connection, job, source) if job.config.approval.rollbacks else None
+        # Nothing is left that may refuse it: lanes load while the run is made.
+        load_lanes()
+        run_id = _create(connection, job, source, approval_id)
     else:
         _require_same_part(get_run(connection, run_id), selection)
     resume_run(connection, run_id)
@@ -88,9 +100,7 @@ def _open_rollback(connection: Connection, job: Job, source_run_id: int, selecti
     return _Order(job.dsn, place, SourceLog(source_run_id, plan.plan_id, words, selection, run_id))
 
 
-def _create(connection: Connection, job: Job, source: Source) -> int:
-    require_writable(connection, job)
-    approval_id = _approval(connection, job, source) if job.config.approval.rollbacks else None
+def _create(connection: Connection, job: Job, source: Source, approval_id: int | None) -> int:
     terms = RunTerms(_planned(connection, source), job.config.retention.days, VERSION)
     stored = source.selection.stored()
     run_id = create_rollback_run(connection, source.run.run_id, stored, approval_id, terms)

@@ -7,7 +7,7 @@ from cleanup.db.connection import Connection
 from cleanup.db.database import Database
 from cleanup.db.runs import Run
 from cleanup.engine.job import Job
-from cleanup.engine.lanes import Entry, run_lanes
+from cleanup.engine.lanes import Entry, WaitingLanes, run_lanes
 from cleanup.engine.run_end import end_run
 from cleanup.engine.run_lane import RunPlace
 from cleanup.engine.throttle_watch import ThrottleWatch
@@ -26,11 +26,13 @@ class RunJob(Generic[_Order]):
         place: RunPlace,
         application_name: str,
         on_tick: Callable[[Connection, int], None],
+        waiting: WaitingLanes,
     ) -> None:
         self._job = job
         self._database = database
         self._run_id = place.run_id
         self._on_tick = on_tick
+        self._waiting = waiting
         oids = [target.leaf.oid for target in place.targets.values()]
         self._watch = ThrottleWatch(job, place.run_id, oids, application_name)
 
@@ -38,7 +40,7 @@ class RunJob(Generic[_Order]):
         """Run the lanes until nothing is left; return the run as it ended, or raise why it stopped."""
         with bound(run=self._run_id), self._watch:
             niceness = self._job.config.pace.niceness
-            stopped = run_lanes(entry, order, self._lanes(), self._tick, self._job.deadline, niceness)
+            stopped = run_lanes(entry, order, self._lanes(), self._tick, self._job.deadline, niceness, self._waiting)
         return end_run(self._database, self._run_id, stopped=stopped)
 
     def _tick(self) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from cleanup.db.batch_exchange import LockedRow
 from cleanup.db.keys import Key
@@ -49,8 +49,7 @@ _LEAVES_WORK: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A new text for a value, and the edits that lead back from it; None is NULL, and empty to the edits.
 
     The hashes are those of the two texts.

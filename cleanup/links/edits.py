@@ -1,7 +1,7 @@
 """Changing a text at its spans, and taking such a change back exactly: all in linear time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cleanup.links.spans import Span
 
@@ -10,8 +10,7 @@ class EditMismatch(ValueError):
     """A text does not hold what an edit says it wrote there, or stored edits cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """One change: `start` counts code points to `inserted` in the text after the change.
 
     `number` is the link's among those of its value, and `label` its platform/kind/decision; both stay with the
@@ -34,8 +33,7 @@ class Edit:
         return Edit(start, self.removed, self.inserted, self.number, self.label)
 
 
-@dataclass(frozen=True, slots=True)
-class Splice:
+class Splice(NamedTuple):
     """A changed text and the edits that led to it, ascending."""
 
     after: str

@@ -16,9 +16,9 @@ _SCHEME_HERE: Final = re.compile(r"([A-Za-z][0-9A-Za-z+.-]*+):(?://|\\/\\/)")
 _SCHEME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-")
 # A URL without scheme starts after none of these (letters and digits never stand before a whole run).
 _NO_START_AFTER: Final = frozenset(".-_@/=%:&#")
-# A text in which one plainly written URL stands alone: around it is no ASCII but blanks and a few marks that belong to no
-# link, none of them beside it. Most texts that authors paste a link into are so. What a URL may have and that expression
-# lacks (user info, a port, brackets, braces, quotes, marks that are given back) is for _Scan.
+# A text in which one plainly written URL stands alone: around it is no ASCII but blanks and a few marks that belong to
+# no link, none of them beside it. Most texts that authors paste a link into are so. What a URL may have and that
+# expression lacks (user info, a port, brackets, braces, quotes, marks that are given back) is for _Scan.
 _LONE: Final = re.compile(
     r"[^\"$-*\--:<-~]*+(?<![!-~])(?:([A-Za-z][0-9A-Za-z+.-]*+)://)?((?![_-])[0-9A-Za-z_-]++(?:\.[0-9A-Za-z_-]++)*+)"
     r"([/?#][!#-&*-;=?-Z_a-z~]*+)?(?<![!*,.:;?_~])(?![!-~])[^\"$-*\--:<-~]*+\Z"

@@ -79,6 +79,7 @@ class Bench:
     def round(self) -> None:
         """Everything once, with the table as it was at the end."""
         self.note("copy floor", self.rivals.floor)
+        self.note("copy floor, key and texts alone", self.rivals.floor_of_texts)
         self.note("filter in the server", self.rivals.filter_in_server)
         self.note("UPDATE, five patterns", self.rivals.update_five)
         self._tidy()

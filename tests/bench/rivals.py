@@ -36,8 +36,15 @@ class Rivals:
         self._hosts = _pattern([re.escape(host) for host in hosts])
 
     def floor(self) -> None:
-        """The binary copy of the same columns to nowhere."""
-        statement = r"\copy (SELECT id, title, body FROM note) TO /dev/null (FORMAT binary)"
+        """The binary copy of all that a plan reads to nowhere."""
+        self._copy("id, title, body, created_at, author_id, is_live")
+
+    def floor_of_texts(self) -> None:
+        """The same of key and texts alone."""
+        self._copy("id, title, body")
+
+    def _copy(self, columns: str) -> None:
+        statement = rf"\copy (SELECT {columns} FROM note) TO /dev/null (FORMAT binary)"
         subprocess.run([self._server.program("psql"), "-qX", "-d", self._dsn, "-c", statement], check=True)
 
     def filter_in_server(self) -> None:

@@ -22,7 +22,7 @@ from cleanup.db.connection import Connection as OurConnection
 from cleanup.db.keys import Key
 from cleanup.db.selection import Selection
 from cleanup.engine import applying, planning, rolling_back, run_job, run_lane
-from cleanup.engine.lanes import Entry, Stop
+from cleanup.engine.lanes import Entry, Stop, WaitingLanes
 from tests.faults.jobs import DEADLINE_SECONDS, Site, wait_for
 
 _Order = TypeVar("_Order")
@@ -86,9 +86,10 @@ def one_lane_here(
     on_tick: Callable[[], object],
     deadline: float | None = None,
     niceness: int = 0,
+    waiting: WaitingLanes | None = None,
 ) -> None:
     """What `run_lanes` does, with one lane in this process."""
-    del lanes, deadline, niceness
+    del lanes, deadline, niceness, waiting
     until_closed, keep_going = multiprocessing.Pipe(duplex=False)
     entry(order, 1, Stop(until_closed))
     on_tick()

@@ -1,4 +1,4 @@
-"""How a lane gets its order, and that one ends quietly whose job is gone before."""
+"""How a lane gets its order, and that one ends quietly whose job is gone before, or has no work for it."""
 
 import multiprocessing
 import os
@@ -8,7 +8,8 @@ from multiprocessing.connection import Connection
 import pytest
 
 from cleanup.engine import lanes
-from cleanup.engine.lanes import Stop, run_lanes
+from cleanup.engine.lanes import Stop, WaitingLanes, run_lanes
+from cleanup.errors import PlanUnfinished
 
 _LONGER_THAN_A_PIPE = 1_000_000
 _MESSAGE_LENGTH = struct.Struct("!i")
@@ -47,6 +48,33 @@ def test_a_lane_ends_quietly_whose_job_was_gone_before_its_order_was_there(
 
 def test_an_order_may_be_longer_than_a_pipe_holds() -> None:
     assert run_lanes(end_where_order_is_whole, bytes(_LONGER_THAN_A_PIPE), 2, lambda: None) is None
+
+
+def test_lanes_that_have_loaded_get_the_order_first_and_the_surplus_is_ended() -> None:
+    seen = set[int | None]()
+    with WaitingLanes() as waiting:
+        waiting.load(end_where_order_is_whole, 2)
+        waiting.load(end_where_order_is_whole, 3)
+        loaded = _lanes_here()
+        assert len(loaded) == 3
+        order = bytes(_LONGER_THAN_A_PIPE)
+        assert (
+            run_lanes(end_where_order_is_whole, order, 2, lambda: seen.update(_lanes_here()), waiting=waiting) is None
+        )
+    assert seen <= loaded
+    assert _lanes_here() == set()
+
+
+def test_lanes_that_get_no_order_are_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(PlanUnfinished), WaitingLanes() as waiting:
+        waiting.load(never, 2)
+        raise PlanUnfinished("refused while they load", hint="none.")
+    assert _lanes_here() == set()
+    assert capfd.readouterr() == ("", "")
+
+
+def _lanes_here() -> set[int | None]:
+    return {child.pid for child in multiprocessing.active_children()}
 
 
 def _all_that_was_said(ending: Connection) -> list[object]:

@@ -198,7 +198,7 @@ def test_a_restored_value_stays() -> None:
 
 
 def test_a_log_row_that_does_not_lead_back_is_a_conflict() -> None:
-    forged = encode_edits([replace(EDITS[0], removed="https://x.cn/"), EDITS[1]], AFTER, WORDS[1])
+    forged = encode_edits([EDITS[0]._replace(removed="https://x.cn/"), EDITS[1]], AFTER, WORDS[1])
     verdict = judged(replace(WHOLE, edits=forged), AFTER)
     assert (verdict.outcome, verdict.change) == (Outcome.CONFLICT, None)
     assert {one.reason for one in verdict.conflicts} == {ConflictReason.LOG_DIFFERS}
