@@ -58,19 +58,23 @@ def test_lanes_that_have_loaded_get_the_order_first_and_the_surplus_is_ended() -
         loaded = _lanes_here()
         assert len(loaded) == 3
         order = bytes(_LONGER_THAN_A_PIPE)
-        assert (
-            run_lanes(end_where_order_is_whole, order, 2, lambda: seen.update(_lanes_here()), waiting=waiting) is None
-        )
+        run_lanes(end_where_order_is_whole, order, 2, lambda: seen.update(_lanes_here()), waiting=waiting)
     assert seen <= loaded
     assert _lanes_here() == set()
 
 
 def test_lanes_that_get_no_order_are_ended(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(PlanUnfinished), WaitingLanes() as waiting:
-        waiting.load(never, 2)
-        raise PlanUnfinished("refused while they load", hint="none.")
+    with pytest.raises(PlanUnfinished):
+        _refuse_while_lanes_load()
     assert _lanes_here() == set()
     assert capfd.readouterr() == ("", "")
+
+
+def _refuse_while_lanes_load() -> None:
+    with WaitingLanes() as waiting:
+        waiting.load(never, 2)
+        assert len(_lanes_here()) == 2
+        raise PlanUnfinished("refused while they load", hint="none.")
 
 
 def _lanes_here() -> set[int | None]:
