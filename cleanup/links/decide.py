@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from cleanup.links.host_table import HostTable
-from cleanup.links.hosts import browser_host
 from cleanup.links.rules import KindRule, ThroughDeepLink
 from cleanup.links.urls import Url, whole_url
 from cleanup.links.wrappers import inner_links
@@ -146,7 +145,7 @@ def normal_form(url: Url) -> str:
 
 
 def _shown_host(url: Url) -> str:
-    return f"{url.scheme}:" if url.scheme and not url.is_web else browser_host(url.authority)
+    return f"{url.scheme}:" if url.scheme and not url.is_web else url.host
 
 
 def _lacks_path(rule: KindRule, url: Url) -> bool:

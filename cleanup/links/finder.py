@@ -23,6 +23,7 @@ class Finder:
 
     def __init__(self, policy: Policy) -> None:
         self._reader = TextReader(policy)
+        self._judge = self._reader.judge(_NOTHING)
 
     def find(
         self,
@@ -43,7 +44,7 @@ class Finder:
         becomes NULL the caller writes that instead. Nothing in a value raises: what cannot be read
         in its format comes back as the recognition's `problem`.
         """
-        judge = self._reader.judge(resolution)
+        judge = self._reader.judge(resolution) if resolution else self._judge
         match column_format:
             case ColumnFormat.TEXT:
                 found = self._reader.read(value, judge)
@@ -62,10 +63,9 @@ class Finder:
 
     def lookups(self, value: str, column_format: ColumnFormat) -> tuple[str, ...]:
         """The URLs of a value that `find` would look up in a resolution map, in both spellings, without repeats."""
-        judge = self._reader.judge(_NOTHING)
         spellings: dict[str, None] = {}
         for url, written in self._urls(value, column_format):
-            spellings.update(dict.fromkeys(judge.lookups(url, written)))
+            spellings.update(dict.fromkeys(self._judge.lookups(url, written)))
         return tuple(spellings)
 
     def _urls(self, value: str, column_format: ColumnFormat) -> Iterator[tuple[Url, str]]:

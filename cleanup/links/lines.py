@@ -73,7 +73,6 @@ class Lines:
     def __init__(self, text: str, urls: Sequence[tuple[int, int]], live: LiveCueFinder) -> None:
         self._text = text
         self._urls = urls
-        self._starts = [start for start, _ in urls]
         self._live_finder = live
         self.start = 0
         self.end = -1
@@ -98,7 +97,7 @@ class Lines:
         """The current line with a space in place of each URL."""
         if self._blanked is None:
             parts, position = [], self.start
-            for number in range(bisect_left(self._starts, self.start), len(self._urls)):
+            for number in range(bisect_left(self._urls, (self.start, 0)), len(self._urls)):
                 start, end = self._urls[number]
                 if start >= self.end:
                     break

@@ -20,7 +20,7 @@ _NO_START_AFTER: Final = frozenset(".-_@/=%:&#")
 # no link, none of them beside it. Most texts that authors paste a link into are so. What a URL may have and that
 # expression lacks (user info, a port, brackets, braces, quotes, marks that are given back) is for _Scan.
 _LONE: Final = re.compile(
-    r"[^\"$-*\--:<-~]*+(?<![!-~])(?:([A-Za-z][0-9A-Za-z+.-]*+)://)?((?![_-])[0-9A-Za-z_-]++(?:\.[0-9A-Za-z_-]++)*+)"
+    r"[^\"$-*\--:<-~]*+(?<![!-~])(?:([A-Za-z][0-9A-Za-z+.-]*+)://)?((?![_-])[0-9A-Za-z_-]++(?:\.[0-9A-Za-z_-]++)*)"
     r"([/?#][!#-&*-;=?-Z_a-z~]*+)?(?<![!*,.:;?_~])(?![!-~])[^\"$-*\--:<-~]*+\Z"
 )
 _MISSPELLED_WEB: Final = re.compile(r"(?:\A|[^A-Za-z])(?:h[a-z*]{1,3}ps?|t{1,2}ps?)\Z", re.IGNORECASE)

@@ -67,8 +67,10 @@ class TextReader:
 
     def read(self, text: str, judge: Judge, *, markdown: bool = False, targets: Sequence[Target] = ()) -> TextLinks:
         """Find and decide every link of the text, and the links that markup holds beside it."""
-        lone = self._scanner.lone(text)
-        extents = [lone] if lone else self.extents(text, markdown=markdown)
+        lone = None if targets else self._scanner.lone(text)
+        if lone is not None:
+            return self._read_lone(text, lone, judge)
+        extents = self.extents(text, markdown=markdown)
         urls = [(extent.start, extent.end) for extent in extents]
         lines = Lines(text, urls, self._live)
         decider = _Decider(self._policy, self._table, judge, lines)
@@ -78,7 +80,7 @@ class TextReader:
             if (span := decider.span(extent.url, text[extent.start : extent.end], extent.start, extent.end))
         ]
         decided = [decider.span(target.url, target.written, target.position, target.position) for target in targets]
-        codes = [] if lone else [(reader, some) for reader in self._codes if (some := reader.codes(text))]
+        codes = [(reader, some) for reader in self._codes if (some := reader.codes(text))]
         if codes:
             changed = [span.start for span in (*spans, *decided) if span and span.decision.changes_text]
             links = LinksOnLines(changed, decider.short_links)
@@ -87,6 +89,14 @@ class TextReader:
             spans.sort(key=lambda span: span.start)
         mentions = {extent.start for extent in extents if judge.is_mention(extent.url)} if targets else set[int]()
         return TextLinks(spans, urls, mentions, decided, decider.counted)
+
+    def _read_lone(self, text: str, lone: Extent, judge: Judge) -> TextLinks:
+        """The same of a text that is known to hold one URL, and nothing else that can be a link."""
+        start, end, url, _ = lone
+        urls = [(start, end)]
+        decider = _Decider(self._policy, self._table, judge, Lines(text, urls, self._live))
+        span = decider.span(url, text[start:end], start, end)
+        return TextLinks([span] if span else [], urls, set(), [], decider.counted)
 
 
 class _Decider:

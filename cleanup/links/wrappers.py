@@ -20,7 +20,8 @@ def inner_links(target: str) -> Iterator[str]:
     A raw `http(s)://` counts directly behind `=` or `://`. An encoded one counts wherever it
     stands, up to three levels of percent-encoding deep. Each level costs one pass over the text.
     """
-    yield from _raw(target)
+    if "://" in target:
+        yield from _raw(target)
     level_text = target
     for _ in range(_LEVELS):
         if "%" not in level_text:

@@ -37,13 +37,13 @@ class Killer:
         self, kills: int, words: tuple[str, ...], progress: Callable[[], int], whole: int, is_over: Callable[[], bool]
     ) -> None:
         """Kill the verb `kills` times on its way through `whole` steps, then let it end."""
-        # Some moments lie before the first step: between the start of the process and its first transaction. None
+        # Some moments lie before the first step, which takes a job more than half a second to come to. None
         # lies so late that a run with fewer batches would be over.
         marks = sorted(self._lot.uniform(-0.2, 0.9) for _ in range(kills))
         for mark in marks:
             process = self._site.start(*words)
             goal = int(mark * whole) if mark >= 0 else None
-            moment = self._lot.uniform(0.0, 1.5 if goal is None else 0.06)
+            moment = self._lot.uniform(0.0, 0.6 if goal is None else 0.06)
             if goal is not None:
                 wait_for(f"step {goal} of {whole}", partial(_has_come, progress, goal), process=process)
             # The moment of the kill is what is tried: no signal to wait for.
