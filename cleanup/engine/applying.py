@@ -144,9 +144,9 @@ def _open_run(connection: Connection, job: Job, plan_id: int, load_lanes: Callab
         run_id = apply_run_of(connection, plan_id)
     if run_id is None:
         approval = require_approval(connection, plan, now, four_eyes=job.config.approval.four_eyes)
-        checks = require_preflight(connection, job, plan_id)
         # What is left to prove takes its time, and most of it the server's: lanes load meanwhile.
         load_lanes()
+        checks = require_preflight(connection, job, plan_id)
         require_signed_findings(connection, plan)
         drift = require_little_drift(connection, plan_id, targets, job.config.approval)
         terms = RunTerms(actionable_findings(connection, plan_id), job.config.retention.days, VERSION)
