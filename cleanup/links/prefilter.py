@@ -80,13 +80,10 @@ class _Framed:
     def __init__(self, frame: CodeFrame) -> None:
         self._search = re.compile(frame.expression.encode("ascii"), re.IGNORECASE | re.DOTALL).search
         self._before = frame.bytes_before
-        self._after = frame.bytes_after
         self._reach = frame.reach
 
     def holds(self, buffer: bytes | bytearray | memoryview, end: int) -> bool:
         """Whether a code stands around there; `end` is behind the first byte after the run."""
-        if buffer[end - 1] not in self._after:
-            return False
         start = max(0, end - self._reach)
         head = bytes(buffer[start : end - 1]).rstrip(_ALPHANUMERIC)
         if not head or head[-1] not in self._before:

@@ -5,7 +5,7 @@ hosts costs hardly more than one of ten. Patterns are written over UTF-8 bytes.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,11 +68,10 @@ class BytePattern:
 
 @dataclass(frozen=True, slots=True)
 class CodeFrame:
-    """What stands around a code: an expression over all of it, and the bytes that its neighbours can be."""
+    """What stands around a code: an expression over all of it, and the bytes that can be before it."""
 
     expression: str
     bytes_before: frozenset[int]
-    bytes_after: frozenset[int]
     reach: int
 
 
@@ -131,8 +130,9 @@ class _Escapes:
 def _obfuscated(policy: Policy, escapes: _Escapes) -> Iterator[str]:
     labels = sorted({label for root in policy_roots(policy) for label in root.split(".")[1:]})
     after_dot = "|".join(map(re.escape, labels))
-    if labels:
-        yield rf"{_HOST}{_DOT}(?:{after_dot})"
+    # One each, which are literals to the library: of an alternation it would look at every ideographic full stop, and
+    # there are many. Two letters, so that there are few however many hosts there are.
+    yield from (rf"{_HOST}{_DOT}{re.escape(start)}" for start in sorted({label[:2] for label in labels}))
     start = rf"{escapes.authority_start}{_AUTHORITY}*"
     inner = rf"(?:{_ENCODED_SLASH}|[\\/]){{2,}}{_INNER_AUTHORITY}"
     disguised = rf"{_MAPPED}|{_DOT_IN_HOST}"
@@ -166,19 +166,24 @@ def _codes(policy: Policy, escapes: _Escapes) -> Iterator[BytePattern]:
         lengths = (rule.strong_lengths.start, rule.strong_lengths.stop - 1, rule.weak_length)
         # An escaped mark before the code can end in letters and digits itself.
         longest = max(lengths) + escapes.letters_before
+        after = _byte_class(_ESCAPE_BYTES | _EMOJI_FIRST | {mark.encode()[0] for mark in _marks(rule)})
+        # To look for what can be before it takes the library three times as long.
         yield BytePattern(
-            rf"[^0-9A-Za-z][0-9A-Za-z]{{{min(lengths)},{longest}}}[^0-9A-Za-z]", frame=_frame(rule, escapes, longest)
+            rf"[^0-9A-Za-z][0-9A-Za-z]{{{min(lengths)},{longest}}}{after}", frame=_frame(rule, escapes, longest)
         )
 
 
 def _frame(rule: ShareCodeRule, escapes: _Escapes, longest: int) -> CodeFrame:
-    marks = [*rule.wrappers, *rule.delimiters, *"".join((*rule.brackets, *rule.pairs))]
     return CodeFrame(
         expression="|".join((_strong_code(rule, escapes), *_weak_codes(rule, escapes))),
-        bytes_before=_ESCAPE_BYTES | _EMOJI_LAST | {mark.encode()[-1] for mark in marks},
-        bytes_after=_ESCAPE_BYTES | _EMOJI_FIRST | {mark.encode()[0] for mark in marks},
+        bytes_before=_ESCAPE_BYTES | _EMOJI_LAST | {mark.encode()[-1] for mark in _marks(rule)},
         reach=longest + _LONGEST_MARK,
     )
+
+
+def _marks(rule: ShareCodeRule) -> list[str]:
+    """Every mark that can stand beside a code."""
+    return [*rule.wrappers, *rule.delimiters, *"".join((*rule.brackets, *rule.pairs))]
 
 
 def _strong_code(rule: ShareCodeRule, escapes: _Escapes) -> str:
@@ -212,4 +217,12 @@ def _repeat(letters: str, count: int) -> str:
 
 
 def _bytes(mark: str) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in mark.encode("utf-8"))
+    return "".join(map(_byte, mark.encode("utf-8")))
+
+
+def _byte_class(of: Iterable[int]) -> str:
+    return f"[{''.join(map(_byte, sorted(of)))}]"
+
+
+def _byte(byte: int) -> str:
+    return f"\\x{byte:02x}"
