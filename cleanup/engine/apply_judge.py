@@ -1,7 +1,6 @@
 """Applying a plan to one value: the planned spans where the text is as planned, the policy anew where it is not."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from cleanup.db.batch_exchange import LockedRow
@@ -72,7 +71,7 @@ class ApplyJudge:
             )
         change = change_of(column, text, hash_before, recognition.spans)
         verdict = _changed(Outcome.CHANGED_AFTER_EDIT, change, recognition.spans, edited=True)
-        return replace(verdict, spans={**verdict.spans, **_waiting_again(waiting)})
+        return verdict._replace(spans={**verdict.spans, **_waiting_again(waiting)})
 
 
 def _waiting_again(spans: int) -> dict[str, int]:

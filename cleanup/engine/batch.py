@@ -29,8 +29,7 @@ from cleanup.links.edits import Edit, invert
 from cleanup.links.words import Words
 
 
-@dataclass(frozen=True, slots=True)
-class Row(Generic[SomeItem]):
+class Row(NamedTuple, Generic[SomeItem]):
     """The items of one row: it is locked, read and written once."""
 
     key: Key

@@ -1,8 +1,10 @@
 """What is to become of one planned value, judged on the row as it is under our lock."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 from cleanup.db.batch_exchange import LockedRow
@@ -99,15 +101,14 @@ class Conflict:
     reason: ConflictReason
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What becomes of one value. `spans` counts its spans by outcome; `edited` says that an author came first."""
 
     outcome: Outcome
     change: Change | None = None
     detail: str | None = None
     edited: bool = False
-    spans: dict[str, int] = field(default_factory=dict)
+    spans: Mapping[str, int] = MappingProxyType({})
     conflicts: tuple[Conflict, ...] = ()
 
 
