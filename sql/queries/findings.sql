@@ -5,8 +5,9 @@ COPY cleanup.finding (plan_id, finding_number, leaf_number, column_number, scope
 FROM STDIN (FORMAT BINARY);
 
 -- name: in_digest_order
--- The one order that depends on neither lanes nor chunk boundaries: table, key as text, column. Each finding is hashed
--- here as the job hashes it, and where it is not what its own hash says, comes with its place. Sent by COPY.
+-- The one order that depends on neither lanes nor chunk boundaries: table, key as text, column; the first two as one
+-- text, which is quicker to compare. Each finding is hashed here as the job hashes it, and where it is not what its own
+-- hash says, comes with its place. Sent by COPY.
 SELECT h.whole, CASE WHEN h.finding_hash IS DISTINCT FROM substr(h.whole, 1, 8)
                      THEN json_build_array(coalesce(h.leaf_name, '?'), coalesce(h.column_name, '?'), h.key)::text END
   FROM (SELECT sha256(convert_to(concat(
@@ -23,7 +24,7 @@ SELECT h.whole, CASE WHEN h.finding_hash IS DISTINCT FROM substr(h.whole, 1, 8)
           LEFT JOIN cleanup.plan_column AS c
             ON c.plan_id = f.plan_id AND c.table_name = l.table_name AND c.column_number = f.column_number
          WHERE f.plan_id = /*{plan_id}*/ 1 /*{/plan_id}*/
-         ORDER BY l.table_name COLLATE "C", f.key, c.column_name COLLATE "C") AS h;
+         ORDER BY concat(l.table_name, E'\x01', f.key) COLLATE "C", c.column_name COLLATE "C") AS h;
 
 -- name: analyze
 -- Before anybody reads a new plan: of a partition without statistics the server would sort all for each page.
