@@ -1,11 +1,12 @@
 """Rows of a binary COPY: kept as raw blocks until one is worth decoding."""
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import BytesIO
 from itertools import accumulate
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple, TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -29,6 +30,10 @@ _FIRST_TEXT: Final = _LETTERS.stop
 LETTERS_PER_ROW: Final = 3
 LINK_MARK: Final = ord("l")
 _SCOPES: Final = {ord(letter): scope for letter, scope in SCOPES.items()}
+
+
+# libpq's: a row and its length; 0 where none has been received yet, less at the end.
+_GetCopyData: TypeAlias = Callable[[int], tuple[int, memoryview]]
 
 
 class RowPlace(NamedTuple):
@@ -60,20 +65,19 @@ class ScannedRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows of a scan, joined as they came: where each of them ends, and the three letters that each begins with."""
+    """Rows of a COPY, joined as they came, and where each of them ends."""
 
     buffer: bytes
     ends: Sequence[int]
-    letters: bytes
-
-    @classmethod
-    def of(cls, rows: Sequence[Buffer]) -> Self:
-        """Join raw rows."""
-        return cls(b"".join(rows), list(accumulate(map(len, rows))), b"".join([row[_LETTERS] for row in rows]))
 
     def start(self, place: int) -> int:
         """Where a row begins."""
         return self.ends[place - 1] if place else 0
+
+    def letters(self) -> bytes:
+        """The three letters that each row of a scan begins with, joined."""
+        buffer = self.buffer
+        return b"".join([buffer[start + _LETTERS.start : start + _LETTERS.stop] for start in (0, *self.ends[:-1])])
 
     def row(self, place: int, texts: int) -> ScannedRow:
         """One row of `targets.rows` with so many texts."""
@@ -89,52 +93,67 @@ class Piece:
 
 
 def copy_pieces(connection: Connection, copy_statement: sql.Composed, limit_bytes: int) -> Iterator[Piece]:
-    """Stream the raw rows of a binary COPY in pieces of about that size, without header and trailer."""
-    rows: list[Buffer] = []
-    size = 0
-    for run in raw_rows(connection, copy_statement):
-        rows += run
-        size += sum(map(len, run))
-        if size >= limit_bytes:
-            yield Piece.of(rows)
-            rows, size = [], 0
-    if rows:
-        yield Piece.of(rows)
+    """Stream the raw rows of a binary COPY in pieces of about that size, without header and trailer.
 
-
-def raw_rows(connection: Connection, copy_statement: sql.Composed) -> Iterator[list[Buffer]]:
-    """Stream the raw rows of a binary COPY, without header and trailer, in runs of what has been received."""
-    with connection.cursor() as cursor, cursor.copy(copy_statement) as copy:
-        for run in _runs_of_rows(connection.pgconn, copy):
-            if bytes(run[0][: len(_HEADER)]) == _HEADER:
-                run[0] = run[0][len(_HEADER) :]
-            if len(run[-1]) == len(_TRAILER):
-                run.pop()
-            yield run
-
-
-def _runs_of_rows(pgconn: psycopg.pq.abc.PGconn, copy: psycopg.Copy) -> Iterator[list[Buffer]]:
-    """What the server sent, in runs of what has been received.
-
-    A row costs one call here, and nothing else: psycopg's own loop, which waits for the socket where there is
-    nothing to read, is only asked then.
+    A row costs one call of libpq and two here: psycopg's own loop, which waits for the socket where there is nothing
+    to read, is only asked then.
     """
-    get_copy_data = pgconn.get_copy_data
-    while True:
-        run: list[Buffer] = []
+    pgconn = connection.pgconn
+    with connection.cursor() as cursor, cursor.copy(copy_statement) as copy:
+        filling = _Filling(limit_bytes)
+        more: Buffer = bytes(copy.read()).removeprefix(_HEADER)
+        while more:
+            filling.take(more)
+            if filling.take_received(pgconn.get_copy_data):
+                _require_success(pgconn)
+                break
+            if filling.size >= limit_bytes:
+                yield filling.piece()
+            more = copy.read()
+        if (rest := filling.piece()).ends:
+            yield rest
+
+
+class _Filling:
+    """The rows of the next piece; their memory is asked for once, since a page of it costs more than what it holds."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._stream = BytesIO(bytes(limit_bytes))
+        self._lengths: list[int] = []
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return self._stream.tell()
+
+    def take(self, row: Buffer) -> None:
+        """Add one row."""
+        self._lengths.append(self._stream.write(row))
+
+    def take_received(self, get_copy_data: _GetCopyData) -> bool:
+        """Add all that has been received, without waiting for more; True at the end of the stream."""
+        write, note = self._stream.write, self._lengths.append
         length, row = get_copy_data(1)
         while length > 0:
-            run.append(row)
+            note(write(row))
             length, row = get_copy_data(1)
-        if run:
-            yield run
-        if length < 0:
-            _require_success(pgconn)
-            return
-        waited_for = copy.read()
-        if not waited_for:
-            return
-        yield [waited_for]
+        return length < 0
+
+    def piece(self) -> Piece:
+        """What was added, and begin anew."""
+        if self._lengths and self._lengths[-1] == len(_TRAILER):
+            self._lengths.pop()
+        ends = list(accumulate(self._lengths))
+        with self._stream.getbuffer() as written:
+            piece = Piece(bytes(written[: ends[-1] if ends else 0]), ends)
+            has_grown = len(written) > 2 * self._limit_bytes
+        self._lengths.clear()
+        if has_grown:
+            # One long post is no reason to hold on to so much.
+            self._stream = BytesIO(bytes(self._limit_bytes))
+        self._stream.seek(0)
+        return piece
 
 
 def _require_success(pgconn: psycopg.pq.abc.PGconn) -> None:

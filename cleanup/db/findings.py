@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import args_row
 
 from cleanup.db.connection import Connection
-from cleanup.db.copy_rows import raw_rows, split_row
+from cleanup.db.copy_rows import copy_pieces, split_row
 from cleanup.db.keys import Key, read_key, spell_key
 from cleanup.db.queries import comment, statement
 
@@ -40,6 +40,7 @@ _TYPES: Final = (
 # A raw row of `in_digest_order` has a field count, the hash behind its length, and the length of a place or of NULL.
 _WHOLE_HASH: Final = slice(6, 38)
 _WITHOUT_PLACE: Final = 42
+_DIGEST_PIECE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +116,13 @@ def hashes_in_digest_order(connection: Connection, plan_id: int) -> Iterator[tup
     """
     rows = statement("findings.in_digest_order", plan_id=sql.Literal(plan_id))
     send = sql.SQL("{}COPY ({}) TO STDOUT (FORMAT BINARY)").format(comment("findings.in_digest_order"), rows)
-    for run in raw_rows(connection, send):
-        for row in run:
+    for piece in copy_pieces(connection, send, _DIGEST_PIECE_BYTES):
+        buffer, start = piece.buffer, 0
+        for end in piece.ends:
             # None that is as signed is taken apart any further: there may be a hundred million.
-            yield bytes(row[_WHOLE_HASH]), None if len(row) == _WITHOUT_PLACE else _place(bytes(row))
+            whole_hash = buffer[start + _WHOLE_HASH.start : start + _WHOLE_HASH.stop]
+            yield whole_hash, None if end - start == _WITHOUT_PLACE else _place(buffer[start:end])
+            start = end
 
 
 def _place(row: bytes) -> FindingPlace:

@@ -78,7 +78,7 @@ class Scanner:
         """
         if not self._has_link_rows:
             return self._hit_places(piece)
-        marked = [place for place, mark in enumerate(piece.letters[2::LETTERS_PER_ROW]) if mark == LINK_MARK]
+        marked = [place for place, mark in enumerate(piece.letters()[2::LETTERS_PER_ROW]) if mark == LINK_MARK]
         return ((place, None) for place in sorted({*marked, *(place for place, _ in self._hit_places(piece))}))
 
     def _hit_places(self, piece: Piece) -> Iterator[tuple[int, Sequence[int]]]:
@@ -148,9 +148,10 @@ def _part(
 
 
 def _count_rows(piece: Piece, counts: ScanCounts) -> None:
-    for letter, number in Counter(piece.letters[::LETTERS_PER_ROW]).items():
+    letters = piece.letters()
+    for letter, number in Counter(letters[::LETTERS_PER_ROW]).items():
         counts.scopes[SCOPES[chr(letter)].stored] += number
-    counts.null_predicates += piece.letters[1::LETTERS_PER_ROW].count(b"n")
+    counts.null_predicates += letters[1::LETTERS_PER_ROW].count(b"n")
     counts.rows += len(piece.ends)
     counts.bytes += len(piece.buffer)
 

@@ -80,8 +80,9 @@ def test_no_row_no_piece_and_many_rows_in_pieces(connection: Connection) -> None
         ).format()
         pieces = list(copy_pieces(connection, many, 100_000))
     assert [len(piece.buffer) for piece in pieces[:-1]] == [piece.ends[-1] for piece in pieces[:-1]]
-    assert all(100_000 <= len(piece.buffer) < 120_000 for piece in pieces[:-1])
-    assert all(bytes(piece.letters) == b"h-l" * len(piece.ends) for piece in pieces)
+    # At most one row of 9 KB and what libpq has in its buffer come on top.
+    assert all(100_000 <= len(piece.buffer) < 150_000 for piece in pieces[:-1])
+    assert all(piece.letters() == b"h-l" * len(piece.ends) for piece in pieces)
     rows = rows_of(pieces, texts=1)
     assert [row.place().key for row in rows] == [(str(number),) for number in range(3001)]
     assert all(texts_of(row) == ["好" * number] for number, row in enumerate(rows))
@@ -105,3 +106,15 @@ def test_an_error_behind_the_first_rows_is_the_servers(connection: Connection) -
     with pytest.raises(psycopg.errors.DivisionByZero), transaction(connection, read_only=True):
         list(copy_pieces(connection, many, 1_000))
     assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_no_row_is_lost_wherever_the_packets_end(connection: Connection) -> None:
+    """The server sends 8 KiB at a time: so the end of the stream comes by itself here now and then."""
+    with transaction(connection, read_only=True):
+        for length in 10 * [*range(8_000, 8_200)]:
+            query = sql.SQL(
+                "COPY (SELECT 'h--', repeat('x', {}), NULL::timestamptz, NULL::text, n::text"
+                " FROM generate_series(1, 2) AS n) TO STDOUT (FORMAT BINARY)"
+            ).format(sql.Literal(length))
+            rows = rows_of(list(copy_pieces(connection, query, 1 << 20)), texts=1)
+            assert [row.place().key for row in rows] == [("1",), ("2",)]
