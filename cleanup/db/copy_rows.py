@@ -27,7 +27,8 @@ _LENGTH_BYTES: Final = 4
 # A row starts with its field count and the length of its first field, the scope's three letters; the texts follow.
 _LETTERS: Final = slice(6, 9)
 _FIRST_TEXT: Final = _LETTERS.stop
-LETTERS_PER_ROW: Final = 3
+SCOPE_LETTER, NULL_LETTER, LINK_LETTER = range(3)
+NULL_MARK: Final = b"n"
 LINK_MARK: Final = ord("l")
 _SCOPES: Final = {ord(letter): scope for letter, scope in SCOPES.items()}
 
@@ -74,10 +75,10 @@ class Piece:
         """Where a row begins."""
         return self.ends[place - 1] if place else 0
 
-    def letters(self) -> bytes:
-        """The three letters that each row of a scan begins with, joined."""
-        buffer = self.buffer
-        return b"".join([buffer[start + _LETTERS.start : start + _LETTERS.stop] for start in (0, *self.ends[:-1])])
+    def letters(self, which: int) -> bytes:
+        """One of the three letters that each row of a scan begins with: `SCOPE_LETTER`, or another of them."""
+        buffer, place = self.buffer, _LETTERS.start + which
+        return bytes([buffer[start + place] for start in (0, *self.ends[:-1])])
 
     def row(self, place: int, texts: int) -> ScannedRow:
         """One row of `targets.rows` with so many texts."""
@@ -104,7 +105,7 @@ def copy_pieces(connection: Connection, copy_statement: sql.Composed, limit_byte
         more: Buffer = bytes(copy.read()).removeprefix(_HEADER)
         while more:
             filling.take(more)
-            if filling.take_received(pgconn.get_copy_data):
+            if filling.size < limit_bytes and filling.take_received(pgconn.get_copy_data):
                 _require_success(pgconn)
                 break
             if filling.size >= limit_bytes:

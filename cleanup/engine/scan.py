@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from typing import Final, NamedTuple
 
-from cleanup.db.copy_rows import LETTERS_PER_ROW, LINK_MARK, Piece, ScannedRow
+from cleanup.db.copy_rows import LINK_LETTER, LINK_MARK, NULL_LETTER, NULL_MARK, SCOPE_LETTER, Piece, ScannedRow
 from cleanup.db.findings import Finding
 from cleanup.db.tables import TextColumn
 from cleanup.db.targets import SCOPES, Scope, Target
@@ -78,7 +78,7 @@ class Scanner:
         """
         if not self._has_link_rows:
             return self._hit_places(piece)
-        marked = [place for place, mark in enumerate(piece.letters()[2::LETTERS_PER_ROW]) if mark == LINK_MARK]
+        marked = [place for place, mark in enumerate(piece.letters(LINK_LETTER)) if mark == LINK_MARK]
         return ((place, None) for place in sorted({*marked, *(place for place, _ in self._hit_places(piece))}))
 
     def _hit_places(self, piece: Piece) -> Iterator[tuple[int, Sequence[int]]]:
@@ -148,10 +148,9 @@ def _part(
 
 
 def _count_rows(piece: Piece, counts: ScanCounts) -> None:
-    letters = piece.letters()
-    for letter, number in Counter(letters[::LETTERS_PER_ROW]).items():
+    for letter, number in Counter(piece.letters(SCOPE_LETTER)).items():
         counts.scopes[SCOPES[chr(letter)].stored] += number
-    counts.null_predicates += letters[1::LETTERS_PER_ROW].count(b"n")
+    counts.null_predicates += piece.letters(NULL_LETTER).count(NULL_MARK)
     counts.rows += len(piece.ends)
     counts.bytes += len(piece.buffer)
 

@@ -128,17 +128,17 @@ class _Escapes:
 
 
 def _obfuscated(policy: Policy, escapes: _Escapes) -> Iterator[str]:
-    labels = sorted({label for root in policy_roots(policy) for label in root.split(".")[1:]})
-    after_dot = "|".join(map(re.escape, labels))
+    # Two letters of what stands behind a dot: so they are few, however many hosts there are.
+    beginnings = sorted({label[:2] for root in policy_roots(policy) for label in root.split(".")[1:]})
     # One each, which are literals to the library: of an alternation it would look at every ideographic full stop, and
-    # there are many. Two letters, so that there are few however many hosts there are.
-    yield from (rf"{_HOST}{_DOT}{re.escape(start)}" for start in sorted({label[:2] for label in labels}))
+    # there are many.
+    yield from (rf"{_HOST}{_DOT}{re.escape(beginning)}" for beginning in beginnings)
     start = rf"{escapes.authority_start}{_AUTHORITY}*"
     inner = rf"(?:{_ENCODED_SLASH}|[\\/]){{2,}}{_INNER_AUTHORITY}"
     disguised = rf"{_MAPPED}|{_DOT_IN_HOST}"
     if escapes.json:
         yield _JSON_ASCII
-        yield rf"{_HOST}{_JSON_DOT}(?:{after_dot})"
+        yield rf"{_HOST}{_JSON_DOT}(?:{'|'.join(map(re.escape, beginnings))})"
         disguised += r"|\\u"
     if escapes.references:
         yield _REFERENCE_ASCII

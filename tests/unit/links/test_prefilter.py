@@ -1,6 +1,7 @@
 """The prefilter: selective, cached safely, and hardly dearer for a policy of a thousand hosts."""
 
 import stat
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from cleanup.links.finder import Finder
 from cleanup.links.hosts import DROPPED, maps_into_host
 from cleanup.links.policy import Policy
 from cleanup.links.prefilter import Prefilter
-from cleanup.links.prefilter_patterns import byte_patterns, policy_roots
+from cleanup.links.prefilter_patterns import BytePattern, byte_patterns, policy_roots
 from cleanup.links.rules import HostMatch, HostRule
 from cleanup.vocabulary import ColumnFormat
 
@@ -93,15 +94,31 @@ def test_a_cache_that_cannot_be_written_is_no_error(policy: Policy, tmp_path: Pa
     assert Prefilter.compile(policy, TEXT, blocked).hits(b"https://item.taobao.com/")
 
 
-def test_a_thousand_hosts_add_little_but_literals(policy: Policy) -> None:
-    kind = policy.hosts[0].kind
-    more = tuple(HostRule(f"shop{number}.example", HostMatch.SUFFIX, "", False, kind) for number in range(1_000))
-    large = replace(policy, hosts=(*policy.hosts, *more))
-    others = [pattern for pattern in byte_patterns(large, EVERY) if not pattern.literal]
-    # One for how their only label begins behind a dot that is none.
-    assert len(others) == len([pattern for pattern in byte_patterns(policy, EVERY) if not pattern.literal]) + 1
+def with_hosts(policy: Policy, names: Iterable[str]) -> Policy:
+    """The policy with further hosts."""
+    more = tuple(HostRule(name, HostMatch.SUFFIX, "", False, policy.hosts[0].kind) for name in names)
+    return replace(policy, hosts=(*policy.hosts, *more))
+
+
+def beside_literals(policy: Policy) -> list[BytePattern]:
+    """The patterns that are no hosts."""
+    return [pattern for pattern in byte_patterns(policy, EVERY) if not pattern.literal]
+
+
+def test_a_thousand_hosts_add_nothing_but_literals(policy: Policy) -> None:
+    large = with_hosts(policy, (f"shop{number}.example" for number in range(1_000)))
+    assert beside_literals(large) == beside_literals(with_hosts(policy, ["shop0.example"]))
     assert len(policy_roots(large)) == len(policy_roots(policy)) + 1_000
     prefilter = Prefilter.compile(large, EVERY)
     assert prefilter.hits(b"https://shop777.example/a")
     for text in LINK_FREE[:3]:
         assert list(prefilter.hits(text.encode())) == []
+
+
+def test_hosts_under_thousands_of_labels_fit_into_a_pattern(policy: Policy) -> None:
+    """The library refuses patterns of more than 16,000 characters."""
+    large = with_hosts(policy, (f"shop.market{number}.example" for number in range(3_000)))
+    assert beside_literals(large) == beside_literals(with_hosts(policy, ["shop.market0.example"]))
+    prefilter = Prefilter.compile(large, EVERY)
+    assert prefilter.hits("shop。market2999。example/a".encode())
+    assert prefilter.hits(rb'{"a": "shop\u3002market2999\u3002example/a"}')
